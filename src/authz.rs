@@ -1,0 +1,7 @@
+//! Authorization: rules to decisions (stub: the rule types hold, the decisions are being written).
+
+mod pattern;
+mod rule;
+
+pub use pattern::{PathPattern, PatternError, RepositoryPattern, Who};
+pub use rule::{Effect, Methods, Rule, Source, Target};

@@ -1,0 +1,16 @@
+//! The grammar of the registry: names, scopes, operations and routes of the distribution API, and its errors.
+//!
+//! Plain functions over plain types; nothing here knows hyper or tokio.
+
+mod action;
+mod digest;
+mod name;
+mod scope;
+
+pub use action::{Action, Actions, UnknownAction};
+pub use digest::{Digest, DigestError};
+pub use name::{
+    MAX_REPOSITORY_NAME, MAX_TAG, Reference, ReferenceError, RepositoryName, RepositoryNameError, Tag, TagError,
+    is_component,
+};
+pub use scope::{AccessSet, Resource, Scope};
