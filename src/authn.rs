@@ -1,1 +1,5 @@
-//! (to be filled)
+//! Authentication (stub: being written).
+
+mod password;
+
+pub use password::{HashError, PasswordHash};

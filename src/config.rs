@@ -11,6 +11,7 @@ use std::time::Duration;
 use http::{HeaderName, Uri};
 use ipnet::IpNet;
 
+use crate::authn::PasswordHash;
 use crate::authz::Rule;
 use crate::jq::Filter;
 use crate::keys::KeyIdFormat;
@@ -212,7 +213,7 @@ pub struct User {
     /// The name.
     pub name: UserName,
     /// An argon2id or bcrypt hash in its usual text form.
-    pub password_hash: Secret,
+    pub password_hash: PasswordHash,
     /// Groups of this user.
     pub groups: Vec<GroupName>,
 }
