@@ -1,0 +1,196 @@
+//! Headers that end at a proxy (RFC 9110, section 7.6.1), and the framing that a request must have.
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE,
+};
+use http::{Uri, Version};
+
+/// `Keep-Alive` (RFC 2068) and its like have no constants.
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const PROXY_AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");
+const AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("authentication-info");
+
+/// Removes what belongs to the client's connection, whatever `Connection` nominates, and the body's framing, which the connection to
+/// the upstream makes anew.
+pub(crate) fn strip_request(headers: &mut HeaderMap) {
+    strip_nominated(headers);
+    for name in [
+        CONNECTION,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        PROXY_AUTHORIZATION,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
+        EXPECT,
+        CONTENT_LENGTH,
+    ] {
+        headers.remove(name);
+    }
+}
+
+/// Removes what belongs to the upstream's connection, and every challenge: which credentials the upstream wants is no business of
+/// clients, and a realm of its choosing must not steer theirs.
+pub(crate) fn strip_response(headers: &mut HeaderMap) {
+    strip_nominated(headers);
+    for name in [
+        CONNECTION,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        PROXY_AUTHENTICATE,
+        PROXY_AUTHENTICATION_INFO,
+        AUTHENTICATION_INFO,
+        WWW_AUTHENTICATE,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ] {
+        headers.remove(name);
+    }
+}
+
+fn strip_nominated(headers: &mut HeaderMap) {
+    if !headers.contains_key(CONNECTION) {
+        return;
+    }
+    let nominated: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .collect();
+    for name in nominated {
+        // The length of a response is no property of the connection, whoever says so.
+        if name != CONTENT_LENGTH {
+            headers.remove(name);
+        }
+    }
+}
+
+/// What is wrong with how a request is framed or addressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FramingError {
+    /// No `Host`, or more than one.
+    #[error("a request must have exactly one Host header")]
+    Host,
+    /// `Host` is no `host[:port]`, or an absolute request target names another.
+    #[error("the Host header is not of the form host[:port], or the request target names another host")]
+    BadHost,
+    /// `Transfer-Encoding` is anything but one `chunked`.
+    #[error("the only transfer coding that is understood is a single chunked")]
+    TransferEncoding,
+    /// An expectation other than `100-continue`.
+    #[error("the only expectation that is understood is 100-continue")]
+    Expectation,
+}
+
+/// Checks what the HTTP parser lets through, and returns the host that the client addressed.
+pub(crate) fn check_framing(uri: &Uri, version: Version, headers: &HeaderMap) -> Result<HeaderValue, FramingError> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else { return Err(FramingError::Host) };
+    let text = host.to_str().map_err(|_| FramingError::BadHost)?;
+    if !is_authority(text) || uri.authority().is_some_and(|authority| !authority.as_str().eq_ignore_ascii_case(text)) {
+        return Err(FramingError::BadHost);
+    }
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        let single = codings.next().is_none() && version == Version::HTTP_11;
+        if !single || !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") {
+            return Err(FramingError::TransferEncoding);
+        }
+    }
+    let mut expectations = headers.get_all(EXPECT).iter();
+    if expectations.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        return Err(FramingError::Expectation);
+    }
+    Ok(host.clone())
+}
+
+/// Whether a text is `host[:port]` without user, path or blanks.
+fn is_authority(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'~' | b':' | b'[' | b']'))
+        && text.parse::<http::uri::Authority>().is_ok_and(|authority| !authority.host().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::{HeaderMap, HeaderName, HeaderValue};
+    use http::{Uri, Version};
+
+    use super::{FramingError, check_framing, strip_request, strip_response};
+
+    fn map(headers: &[(&str, &str)]) -> HeaderMap {
+        headers
+            .iter()
+            .map(|(name, value)| {
+                (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn nominated_headers_end_here() {
+        let mut headers = map(&[
+            ("connection", "keep-alive, X-Secret"),
+            ("connection", "x-other"),
+            ("x-secret", "1"),
+            ("x-other", "1"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("expect", "100-continue"),
+            ("accept", "a"),
+        ]);
+        strip_request(&mut headers);
+        assert_eq!(headers, map(&[("accept", "a")]));
+    }
+
+    #[test]
+    fn challenges_of_an_upstream_end_here() {
+        let mut headers =
+            map(&[("www-authenticate", "Basic"), ("www-authenticate", "Bearer"), ("content-length", "3")]);
+        strip_response(&mut headers);
+        assert_eq!(headers, map(&[("content-length", "3")]));
+    }
+
+    #[test]
+    fn a_nominated_length_stays() {
+        let mut headers = map(&[("connection", "content-length"), ("content-length", "3")]);
+        strip_response(&mut headers);
+        assert_eq!(headers, map(&[("content-length", "3")]));
+    }
+
+    #[test]
+    fn framing_is_checked() {
+        let check = |uri: &str, headers: &[(&str, &str)]| {
+            check_framing(&uri.parse::<Uri>().unwrap(), Version::HTTP_11, &map(headers))
+                .map(|host| host.to_str().unwrap().to_owned())
+        };
+        assert_eq!(check("/v2/", &[("host", "a:5000")]), Ok("a:5000".to_owned()));
+        assert_eq!(check("/v2/", &[("host", "[::1]:5000")]), Ok("[::1]:5000".to_owned()));
+        assert_eq!(check("http://A:5000/v2/", &[("host", "a:5000")]), Ok("a:5000".to_owned()));
+        assert_eq!(check("http://b/v2/", &[("host", "a")]), Err(FramingError::BadHost));
+        assert_eq!(check("/v2/", &[]), Err(FramingError::Host));
+        assert_eq!(check("/v2/", &[("host", "a"), ("host", "a")]), Err(FramingError::Host));
+        for bad in ["", "a b", "u@a", "a/b", "a,b", "a:b:c", "a?b"] {
+            assert_eq!(check("/v2/", &[("host", bad)]), Err(FramingError::BadHost), "{bad}");
+        }
+        for bad in ["gzip", "gzip, chunked", "chunked, chunked", "identity", "xchunked"] {
+            assert_eq!(
+                check("/v2/", &[("host", "a"), ("transfer-encoding", bad)]),
+                Err(FramingError::TransferEncoding)
+            );
+        }
+        let twice = [("host", "a"), ("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")];
+        assert_eq!(check("/v2/", &twice), Err(FramingError::TransferEncoding));
+        assert_eq!(check("/v2/", &[("host", "a"), ("expect", "200-ok")]), Err(FramingError::Expectation));
+        assert!(check("/v2/", &[("host", "a"), ("transfer-encoding", "Chunked"), ("expect", "100-Continue")]).is_ok());
+    }
+}

@@ -1,0 +1,208 @@
+//! Who is at the other end of a connection, and what may be believed of what they say about it.
+//!
+//! Only a peer in `server.trusted_proxies` is believed when it tells a client address, a host or a request id; towards the upstream
+//! the gateway's own view replaces whatever came.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
+use ipnet::IpNet;
+
+/// `X-Request-Id`.
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// Told by proxies, read by some upstreams, never ours to pass on.
+const OTHERS: [&str; 9] = [
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-server",
+    "x-forwarded-uri",
+    "x-forwarded-method",
+    "x-forwarded-scheme",
+    "x-forwarded-ssl",
+    "x-real-ip",
+    "x-original-url",
+];
+
+/// The longest request id that is taken from a proxy.
+const MAX_REQUEST_ID: usize = 128;
+
+/// The proxies that are believed.
+#[derive(Clone, Debug, Default)]
+pub struct TrustedProxies(Vec<IpNet>);
+
+impl TrustedProxies {
+    /// Believes peers in these networks.
+    pub fn new(networks: Vec<IpNet>) -> Self {
+        Self(networks)
+    }
+
+    /// Whether this address is one of them.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// What is known of the way a request came.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    /// The client: the connection's peer, or what trusted proxies say.
+    pub(crate) client: IpAddr,
+    /// The host that the client addressed: `Host`, or what a trusted proxy says.
+    pub(crate) host: String,
+    /// The id of the request.
+    pub(crate) request_id: Arc<str>,
+    /// Addresses before the client that trusted proxies told, as they told them.
+    chain: Option<String>,
+}
+
+impl Peer {
+    /// Reads the headers of a request that came over a connection from `address`.
+    pub(crate) fn new(address: SocketAddr, host: &str, headers: &HeaderMap, trusted: &TrustedProxies) -> Self {
+        let peer = address.ip().to_canonical();
+        if !trusted.contains(peer) {
+            return Self { client: peer, host: host.to_owned(), request_id: fresh_id(), chain: None };
+        }
+        let told = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+        let chain = joined(headers, &X_FORWARDED_FOR);
+        let client = chain.as_deref().and_then(|chain| first_untrusted(chain, trusted)).unwrap_or(peer);
+        let host = told(X_FORWARDED_HOST).filter(|text| text.parse::<http::uri::Authority>().is_ok()).unwrap_or(host);
+        let request_id = told(X_REQUEST_ID).filter(|id| is_request_id(id)).map_or_else(fresh_id, Arc::from);
+        Self { client, host: host.to_owned(), request_id, chain }
+    }
+
+    /// Tells the upstream about the client, in place of whatever the client said.
+    pub(crate) fn describe(&self, headers: &mut HeaderMap, address: SocketAddr, scheme: &str) {
+        for name in OTHERS {
+            headers.remove(name);
+        }
+        let peer = address.ip().to_canonical();
+        let forwarded_for = match &self.chain {
+            Some(chain) => format!("{chain}, {peer}"),
+            None => peer.to_string(),
+        };
+        let mut forwarded = String::with_capacity(64);
+        let node = if self.client.is_ipv6() { format!("\"[{}]\"", self.client) } else { self.client.to_string() };
+        // Writing to a string cannot fail.
+        let _ = write!(forwarded, "for={node};host=\"{}\";proto={scheme}", self.host);
+        for (name, text) in [
+            (X_FORWARDED_FOR, forwarded_for.as_str()),
+            (X_FORWARDED_PROTO, scheme),
+            (X_FORWARDED_HOST, self.host.as_str()),
+            (FORWARDED, forwarded.as_str()),
+            (X_REQUEST_ID, &*self.request_id),
+        ] {
+            match HeaderValue::from_str(text) {
+                Ok(value) => drop(headers.insert(name, value)),
+                Err(_) => drop(headers.remove(name)),
+            }
+        }
+    }
+}
+
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let parts: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// The address nearest to us that no trusted proxy has. What stands left of it was written by somebody who is not believed.
+fn first_untrusted(chain: &str, trusted: &TrustedProxies) -> Option<IpAddr> {
+    let mut nearest = None;
+    for part in chain.rsplit(',') {
+        let Some(address) = address_of(part.trim()) else { break };
+        nearest = Some(address);
+        if !trusted.contains(address) {
+            break;
+        }
+    }
+    nearest
+}
+
+fn address_of(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.split_once(']')).map_or(text, |(inside, _)| inside);
+    let parsed = bare.parse::<IpAddr>().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()));
+    parsed.map(|address| address.to_canonical())
+}
+
+fn is_request_id(text: &str) -> bool {
+    (1..=MAX_REQUEST_ID).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'='))
+}
+
+/// An id that no other request of this process has; its random half tells processes apart.
+fn fresh_id() -> Arc<str> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    static PROCESS: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+    let process = PROCESS.get_or_init(|| {
+        let mut bytes = [0; 8];
+        // Without randomness ids are unique in this process only, which is all that the logs of one process need.
+        let _ = aws_lc_rs::rand::fill(&mut bytes);
+        u64::from_ne_bytes(bytes)
+    });
+    format!("{process:016x}{:08x}", COUNT.fetch_add(1, Ordering::Relaxed)).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::{HeaderMap, HeaderName, HeaderValue};
+
+    use super::{Peer, TrustedProxies};
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    fn trusted() -> TrustedProxies {
+        TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()])
+    }
+
+    #[test]
+    fn a_stranger_is_not_believed() {
+        let mut said = headers(&[
+            ("x-forwarded-for", "1.2.3.4"),
+            ("x-forwarded-host", "evil"),
+            ("x-forwarded-proto", "https"),
+            ("x-request-id", "mine"),
+            ("forwarded", "for=1.2.3.4"),
+            ("x-real-ip", "1.2.3.4"),
+            ("x-forwarded-uri", "/admin"),
+        ]);
+        let address = "192.0.2.1:1000".parse().unwrap();
+        let peer = Peer::new(address, "gw", &said, &trusted());
+        assert_eq!(peer.client.to_string(), "192.0.2.1");
+        assert_ne!(&*peer.request_id, "mine");
+        peer.describe(&mut said, address, "http");
+        assert_eq!(said["x-forwarded-for"], "192.0.2.1");
+        assert_eq!(said["x-forwarded-host"], "gw");
+        assert_eq!(said["x-forwarded-proto"], "http");
+        assert_eq!(said["forwarded"], "for=192.0.2.1;host=\"gw\";proto=http");
+        assert!(!said.contains_key("x-real-ip") && !said.contains_key("x-forwarded-uri"));
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_believed_up_to_the_first_stranger() {
+        let mut said = headers(&[("x-forwarded-for", "6.6.6.6, 192.0.2.7, 10.1.1.1"), ("x-request-id", "abc-1")]);
+        let address = "10.0.0.1:1000".parse().unwrap();
+        let peer = Peer::new(address, "gw", &said, &trusted());
+        assert_eq!(peer.client.to_string(), "192.0.2.7");
+        assert_eq!(&*peer.request_id, "abc-1");
+        peer.describe(&mut said, address, "https");
+        assert_eq!(said["x-forwarded-for"], "6.6.6.6, 192.0.2.7, 10.1.1.1, 10.0.0.1");
+    }
+
+    #[test]
+    fn nonsense_from_a_trusted_proxy_falls_back_to_it() {
+        let said = headers(&[("x-forwarded-for", "unknown"), ("x-request-id", "a b\tc")]);
+        let peer = Peer::new("[::ffff:10.0.0.1]:1".parse().unwrap(), "gw", &said, &trusted());
+        assert_eq!(peer.client.to_string(), "10.0.0.1");
+        assert_ne!(&*peer.request_id, "a b\tc");
+    }
+}

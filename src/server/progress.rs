@@ -1,0 +1,137 @@
+//! How far a request body has come, seen from both sides of the gateway.
+//!
+//! The body is polled by the upstream connection's task; whoever waits for the response, writes the request line or decides
+//! whether a connection can be used again looks here.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Where a request body stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The upstream has not asked for more since the last piece.
+    UpstreamIsBusy,
+    /// The upstream wants more and the client has not sent it yet.
+    ClientIsSlow,
+    /// All of it was handed over.
+    Done,
+    /// The client broke it off.
+    Broken,
+}
+
+/// Counters shared by a request body and those who watch it.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    started: Instant,
+    stage: AtomicU8,
+    moved: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Progress {
+    /// A body of which nothing has been read.
+    pub(crate) fn new() -> Self {
+        Self { started: Instant::now(), stage: AtomicU8::new(0), moved: AtomicU64::new(0), bytes: AtomicU64::new(0) }
+    }
+
+    /// Notes where the body stands, and that something moved just now.
+    pub(crate) fn moved(&self, stage: Stage) {
+        self.moved.store(self.now(), Ordering::Relaxed);
+        self.enter(stage);
+    }
+
+    /// Notes where the body stands without anything having moved.
+    pub(crate) fn enter(&self, stage: Stage) {
+        self.stage.store(stage as u8, Ordering::Release);
+    }
+
+    /// Counts bytes that came from the client.
+    pub(crate) fn count(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Bytes of the body so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Where the body stands.
+    pub(crate) fn stage(&self) -> Stage {
+        match self.stage.load(Ordering::Acquire) {
+            0 => Stage::UpstreamIsBusy,
+            1 => Stage::ClientIsSlow,
+            2 => Stage::Done,
+            _ => Stage::Broken,
+        }
+    }
+
+    /// Whether all of the body was handed over.
+    pub(crate) fn is_done(&self) -> bool {
+        self.stage() == Stage::Done
+    }
+
+    /// Waits until nothing has moved for too long, and says who was to blame.
+    ///
+    /// While the body is under way `idle` bounds each standstill; after it, `response` bounds the wait for the answer.
+    pub(crate) async fn stalled(&self, idle: Duration, response: Duration) -> Stage {
+        loop {
+            let stage = self.stage();
+            let bound = if stage == Stage::Done { response } else { idle };
+            let deadline = self.started + Duration::from_millis(self.moved.load(Ordering::Relaxed)) + bound;
+            if deadline <= Instant::now() {
+                return stage;
+            }
+            tokio::time::sleep_until(deadline).await;
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Progress, Stage};
+
+    const IDLE: Duration = Duration::from_secs(60);
+    const RESPONSE: Duration = Duration::from_secs(300);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_moves_is_never_stalled() {
+        let progress = Progress::new();
+        let moving = async {
+            for _ in 0..10 {
+                tokio::time::sleep(Duration::from_secs(59)).await;
+                progress.moved(Stage::UpstreamIsBusy);
+            }
+        };
+        tokio::select! {
+            _ = progress.stalled(IDLE, RESPONSE) => panic!("it moved every 59 s"),
+            () = moving => {}
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_side_that_stands_still_is_named() {
+        let progress = Progress::new();
+        progress.moved(Stage::ClientIsSlow);
+        assert_eq!(progress.stalled(IDLE, RESPONSE).await, Stage::ClientIsSlow);
+        let progress = Progress::new();
+        progress.moved(Stage::UpstreamIsBusy);
+        assert_eq!(progress.stalled(IDLE, RESPONSE).await, Stage::UpstreamIsBusy);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_answer_has_a_longer_bound_than_the_body() {
+        let progress = Progress::new();
+        let start = tokio::time::Instant::now();
+        progress.moved(Stage::Done);
+        assert_eq!(progress.stalled(IDLE, RESPONSE).await, Stage::Done);
+        assert!(start.elapsed() >= RESPONSE);
+    }
+}

@@ -1,0 +1,85 @@
+//! One connection to an upstream, and the task that drives it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
+
+use super::io::SurvivingWrites;
+use crate::server::body::RequestBody;
+
+/// How long a connection whose response has been read may take to notice it.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// An open connection. Dropping it closes the socket at once, whatever is under way: that is what keeps a broken upload from being
+/// completed upstream.
+#[derive(Debug)]
+pub(super) struct Link {
+    sender: SendRequest<RequestBody>,
+    driver: AbortHandle,
+    broken: Arc<AtomicBool>,
+}
+
+/// What became of a request.
+pub(super) enum Exchange {
+    /// The head of the response came.
+    Answered(Response<Incoming>, Link),
+    /// Nothing of the request was written; here it is again.
+    Unsent(Request<RequestBody>),
+    /// The connection ended, or failed, before the head of the response.
+    Unanswered(hyper::Error),
+}
+
+impl Link {
+    /// Opens the protocol over a connected socket.
+    pub(super) async fn open(stream: TcpStream) -> std::io::Result<Self> {
+        let io = SurvivingWrites::new(stream);
+        let broken = io.broken();
+        let (sender, connection) =
+            http1::Builder::new().handshake(TokioIo::new(io)).await.map_err(std::io::Error::other)?;
+        // How a connection ends is seen by the request that uses it, or by nobody.
+        let driver = tokio::spawn(async move { drop(connection.await) }).abort_handle();
+        Ok(Self { sender, driver, broken })
+    }
+
+    /// Sends one request and waits for the head of its response.
+    pub(super) async fn exchange(mut self, request: Request<RequestBody>) -> Exchange {
+        match self.sender.try_send_request(request).await {
+            Ok(response) => Exchange::Answered(response, self),
+            Err(mut failed) => match failed.take_message() {
+                Some(request) => Exchange::Unsent(request),
+                None => Exchange::Unanswered(failed.into_error()),
+            },
+        }
+    }
+
+    /// Whether the peer has closed, or a write has failed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.sender.is_closed() || self.broken.load(Ordering::Relaxed)
+    }
+
+    /// Waits until another request can be sent; false when there will be no other.
+    pub(super) async fn is_ready(&mut self) -> bool {
+        if self.is_closed() {
+            return false;
+        }
+        let first = std::future::poll_fn(|context| Poll::Ready(self.sender.poll_ready(context))).await;
+        match first {
+            Poll::Ready(ready) => ready.is_ok(),
+            Poll::Pending => matches!(tokio::time::timeout(SETTLE, self.sender.ready()).await, Ok(Ok(()))),
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}

@@ -1,0 +1,98 @@
+//! Kept connections of one worker to one upstream.
+//!
+//! The newest is used first, so that under falling load the oldest become idle, and a reaper closes them.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Upstream;
+use super::link::Link;
+use crate::server::progress::Progress;
+
+/// Most connections that are kept for one worker.
+const MOST: usize = 512;
+
+/// The kept connections.
+#[derive(Debug, Default)]
+pub(super) struct Pool(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    idle: VecDeque<(Instant, Link)>,
+    reaping: bool,
+}
+
+impl Pool {
+    /// Takes the newest connection that can still be used.
+    pub(super) async fn take(&self, limit: Duration) -> Option<Link> {
+        loop {
+            let (since, mut link) = self.lock().idle.pop_back()?;
+            if since.elapsed() < limit && link.is_ready().await {
+                return Some(link);
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops what has been idle for too long, and says when to look again.
+    fn reap(&self, limit: Duration) -> Option<Instant> {
+        let mut kept = self.lock();
+        while kept.idle.front().is_some_and(|(since, link)| link.is_closed() || since.elapsed() >= limit) {
+            kept.idle.pop_front();
+        }
+        let next = kept.idle.front().map(|(since, _)| *since + limit);
+        kept.reaping = next.is_some();
+        next
+    }
+}
+
+/// A connection in use, to be kept again once its response has been read to the end. Dropped before, it is closed.
+#[derive(Debug)]
+pub(super) struct Release {
+    upstream: Arc<Upstream>,
+    worker: usize,
+    link: Link,
+    progress: Arc<Progress>,
+}
+
+impl Release {
+    pub(super) fn new(upstream: Arc<Upstream>, worker: usize, link: Link, progress: Arc<Progress>) -> Self {
+        Self { upstream, worker, link, progress }
+    }
+
+    /// Keeps the connection, if it can be used again: an upstream that answered before the whole request was read cannot.
+    pub(super) fn keep(self) {
+        let Self { upstream, worker, link, progress } = self;
+        let settings = upstream.settings();
+        if !settings.pool || !progress.is_done() || link.is_closed() {
+            return;
+        }
+        let limit = settings.pool_idle_timeout;
+        let mut kept = upstream.pools[worker].lock();
+        if kept.idle.len() < MOST {
+            kept.idle.push_back((Instant::now(), link));
+        }
+        if !kept.reaping {
+            kept.reaping = true;
+            drop(kept);
+            tokio::spawn(reap(Arc::downgrade(&upstream), worker, Instant::now() + limit));
+        }
+    }
+}
+
+async fn reap(upstream: Weak<Upstream>, worker: usize, mut next: Instant) {
+    loop {
+        tokio::time::sleep_until(next).await;
+        let Some(upstream) = upstream.upgrade() else { return };
+        match upstream.pools[worker].reap(upstream.settings().pool_idle_timeout) {
+            Some(later) => next = later,
+            None => return,
+        }
+    }
+}
