@@ -6,14 +6,24 @@
 mod access;
 mod action;
 mod digest;
+mod error;
+mod escape;
 mod name;
+mod operation;
+pub mod path;
+pub mod query;
+mod route;
 pub mod scope;
+mod session;
 
 pub use access::AccessSet;
 pub use action::{Action, Actions, UnknownAction};
 pub use digest::{Digest, DigestError};
+pub use error::{ErrorCode, OciError, RouteError};
 pub use name::{
     MAX_REPOSITORY_NAME, MAX_TAG, Reference, ReferenceError, RepositoryName, RepositoryNameError, Tag, TagError,
     is_component,
 };
+pub use operation::{Operation, OperationAction, Parameters, Read, RepositoryOperation, Request, UploadStart};
 pub use scope::{Requested, Resource, Scope, ScopeError};
+pub use session::{MAX_SESSION_ID, SessionId, SessionIdError};
