@@ -34,8 +34,9 @@ pub enum RingError {
 pub struct RingKey {
     kid: String,
     key: SigningKey,
-    /// Base64 (standard alphabet, RFC 7515 section 4.1.6), leaf first; `None`: tokens carry none.
-    x5c: Option<Vec<String>>,
+    /// The certificates of the key's file in Base64 (standard alphabet, RFC 7515 section 4.1.6), leaf first.
+    certificates: Vec<String>,
+    publish_certificates: bool,
 }
 
 impl RingKey {
@@ -51,14 +52,20 @@ impl RingKey {
 
     /// The `x5c` member of tokens by this key, if they carry one.
     pub fn x5c(&self) -> Option<&[String]> {
-        self.x5c.as_deref()
+        (self.publish_certificates && !self.certificates.is_empty()).then_some(&self.certificates)
+    }
+
+    /// The certificates of the key's file as `x5c` would hold them, whether or not tokens carry them: tokens from before
+    /// the setting was turned off still do.
+    pub fn certificates(&self) -> &[String] {
+        &self.certificates
     }
 
     /// The public half as a JWK with `kid`, and `x5c` when tokens carry it.
     pub fn jwk(&self) -> Value {
         let mut jwk = self.key.jwk();
         jwk["kid"] = json!(self.kid);
-        if let Some(x5c) = &self.x5c {
+        if let Some(x5c) = self.x5c() {
             jwk["x5c"] = json!(x5c);
         }
         jwk
@@ -78,12 +85,12 @@ impl KeyRing {
     pub fn new(keys: Vec<SigningKey>, format: KeyIdFormat, x5c: bool) -> Result<Self, RingError> {
         let mut keys = keys.into_iter().map(|key| RingKey {
             kid: key.kid(format),
-            x5c: (x5c && !key.certificates().is_empty())
-                .then(|| key.certificates().iter().map(|der| STANDARD.encode(der)).collect()),
+            certificates: key.certificates().iter().map(|der| STANDARD.encode(der)).collect(),
+            publish_certificates: x5c,
             key,
         });
         let first = keys.next().ok_or(RingError::Empty)?;
-        if x5c && first.x5c.is_none() {
+        if x5c && first.x5c().is_none() {
             return Err(RingError::NoCertificate { kid: first.kid });
         }
         let mut ring = Self { first, rest: Vec::new() };

@@ -229,7 +229,6 @@ fn ec(der: &[u8]) -> Result<Pair, KeyError> {
         .map_err(|error| KeyError::Ec(error.to_string()))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the signature that `map_err` wants")]
 fn rsa(error: aws_lc_rs::error::KeyRejected) -> KeyError {
     KeyError::Rsa(error.to_string())
 }
