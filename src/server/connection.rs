@@ -7,7 +7,7 @@ mod socket;
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -118,15 +118,17 @@ async fn serve_to_the_end<S, B>(
     let mut connection = http1(settings, &activity).serve_connection(TokioIo::new(socket), service);
 
     let result = {
-        let mut draining = pin!(shutdown.draining());
-        let mut told = false;
-        std::future::poll_fn(|cx| {
-            if !activity.is_draining() && draining.as_mut().poll(cx).is_ready() {
-                activity.drain();
-            }
-            // hyper is asked first: a request that is there already deserves its answer.
+        let mut told_to_end = pin!(async {
+            shutdown.draining().await;
+            activity.drain();
+            // One turn for the runtime to hear of what the kernel holds already: those requests deserve their answers.
+            tokio::task::yield_now().await;
+        });
+        let (mut ending, mut told) = (false, false);
+        poll_fn(|cx| {
+            ending = ending || told_to_end.as_mut().poll(cx).is_ready();
             let outcome = Pin::new(&mut connection).poll(cx);
-            if outcome.is_ready() || told || !activity.is_draining() || activity.is_within_head() {
+            if outcome.is_ready() || told || !ending || activity.is_within_head() {
                 return outcome;
             }
             told = true;
@@ -240,5 +242,11 @@ where
     }
 }
 
+#[cfg(test)]
+mod ending_tests;
+#[cfg(test)]
+mod framing_tests;
+#[cfg(test)]
+pub(crate) mod test_support;
 #[cfg(test)]
 mod tests;

@@ -80,8 +80,9 @@ impl Workers {
                 }
                 // What still runs is cut, and is not waited for: a blocking task may take its time.
                 runtime.shutdown_background();
-            })?;
-            workers.threads.push(thread);
+            });
+            // Half a server is none: those that run already end again.
+            workers.threads.push(thread.inspect_err(|_| shutdown.cut())?);
         }
         Ok(workers)
     }
