@@ -1,5 +1,7 @@
 //! Real signals to a real process: this one. It holds one test only, since signals reach all of a process.
 
+#![expect(clippy::unwrap_used, reason = "helpers of a test fail like the test")]
+
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::io::{Read, Write};
