@@ -3,5 +3,5 @@
 mod pattern;
 mod rule;
 
-pub use pattern::{PathPattern, PatternError, RepositoryPattern, Who};
+pub use pattern::{PathPattern, PatternError, RepositoryPattern, Split, Variables, Who};
 pub use rule::{Effect, Methods, Rule, Source, Target};
