@@ -14,7 +14,7 @@ use self::segments::{Segments, Style};
 use crate::registry::is_component;
 use crate::subject::Caller;
 
-pub use self::who::Who;
+pub use self::who::{NameGlob, Who};
 
 /// Why a pattern was refused, and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
