@@ -131,7 +131,8 @@ impl Rules {
         self.candidates(ask).into_iter().any(|number| self.rules.get(number).is_some_and(|rule| !rule.from.is_empty()))
     }
 
-    fn candidates(&self, ask: &Ask<'_>) -> Vec<usize> {
+    /// Numbers of the rules that may apply.
+    pub(super) fn candidates(&self, ask: &Ask<'_>) -> Vec<usize> {
         about(&ask.facts).map(|about| self.index.candidates(ask.caller, about)).unwrap_or_default()
     }
 }
