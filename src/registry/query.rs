@@ -1,6 +1,7 @@
 //! Queries (`application/x-www-form-urlencoded`): decoded pairs, and the one spelling that goes upstream. What a
 //! parameter means is decided by who reads it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::escape::{EscapeError, escape_into, unescape};
@@ -102,7 +103,7 @@ impl Query {
 
 fn decode(text: &str) -> Result<String, QueryError> {
     // A plus sign that is meant as one arrives as `%2B`, so this must come before the escapes.
-    let spaced = text.replace('+', " ");
+    let spaced = if text.contains('+') { Cow::Owned(text.replace('+', " ")) } else { Cow::Borrowed(text) };
     let plain = unescape(&spaced).map_err(|error| match error {
         EscapeError::BadEscape => QueryError::BadEscape,
         EscapeError::NotUtf8 => QueryError::NotUtf8,
