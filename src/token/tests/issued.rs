@@ -212,6 +212,9 @@ fn the_cache_is_bounded_and_keeps_no_refused_token() {
         gateway.verifier.verify_cached(&cache, &gateway.token(), |_| ()).unwrap();
     }
     assert!((1..=4).contains(&cache.len()), "{}", cache.len());
+    let none = Cache::new(0);
+    assert!(gateway.verifier.verify_cached(&none, &gateway.token(), |_| ()).is_ok());
+    assert!(none.is_empty());
     let cache = Cache::new(4);
     assert!(gateway.verifier.verify_cached(&cache, "a.b.c", |_| ()).is_err());
     assert!(cache.is_empty());
