@@ -1,6 +1,7 @@
 //! The semantics of rules.
 
 mod docker_auth;
+mod permits;
 mod properties;
 mod support;
 
