@@ -9,6 +9,7 @@ mod explain;
 mod index;
 mod lint;
 mod pattern;
+mod permit;
 mod rule;
 
 #[cfg(test)]
@@ -18,4 +19,7 @@ pub use decide::{Ask, Decision, Rules, Stage, Verdict};
 pub use explain::{Explanation, RuleExplanation};
 pub use lint::{Lint, lint};
 pub use pattern::{NameGlob, PathPattern, PatternError, RepositoryPattern, Split, Variables, Who};
+pub use permit::{
+    PathRequest, Permit, Permitted, Refusal, Request, authorize, authorize_api, depends_on_client, permit_public,
+};
 pub use rule::{Effect, Methods, Rule, Source, Target};

@@ -1,6 +1,7 @@
 //! The semantics of rules.
 
 mod docker_auth;
+mod permits;
 mod properties;
 mod support;
 
@@ -272,7 +273,7 @@ fn lints_are_certain() {
     one(vec![rule("allow", &["anonymous"], &["${user}/**"], "pull")], "never match");
     one(
         vec![rule("allow", &["user:a"], &["x/y"], "pull"), rule("deny", &["anyone"], &["x/*"], "pull,push")],
-        "gateway.toml:1",
+        "the deny at gateway.toml:0",
     );
     let mut excepted = rule("allow", &["user:a"], &["x"], "pull");
     excepted.except_who = vec!["authenticated".parse().unwrap()];
