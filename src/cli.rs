@@ -1,5 +1,7 @@
 //! The command line: one file for each command.
 
+pub mod hash_password;
+
 use std::process::ExitCode;
 
 /// Runs the command that the arguments name, and says how it went.
