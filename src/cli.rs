@@ -1,6 +1,7 @@
 //! The command line: one file for each command.
 
 pub mod check;
+pub mod hash_password;
 
 use std::process::ExitCode;
 

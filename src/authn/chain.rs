@@ -119,6 +119,16 @@ impl Chain {
         })
     }
 
+    /// Whether nobody may be called this.
+    pub fn is_reserved(&self, name: &UserName) -> bool {
+        let name = name.as_str();
+        if name.is_ascii() {
+            return self.reserved.iter().any(|reserved| reserved.eq_ignore_ascii_case(name));
+        }
+        let name = folded(name);
+        self.reserved.contains(&name)
+    }
+
     async fn decide(&self, user: &str, password: &Secret) -> Verdict {
         let Ok(name) = UserName::parse(user) else { return self.unknown(user, password).await };
         if self.is_reserved(&name) {
@@ -149,21 +159,20 @@ impl Chain {
 
     /// Refuses somebody whom no member knows, at the price of somebody whom one does.
     async fn unknown(&self, user: &str, password: &Secret) -> Verdict {
-        let mut costs: Vec<Cost> = self.members.iter().flat_map(|member| member.costs().to_vec()).collect();
-        costs.sort_unstable();
-        costs.dedup();
-        // The same cost each time for the same name: one that varied would tell unknown users from known ones.
-        let cost = costs.get(self.keyed.choice(user, costs.len())).copied().unwrap_or_default();
-        Err(match self.hasher.spend(cost, password).await {
+        Err(match self.hasher.spend(self.cost_of_unknown(user), password).await {
             Ok(()) => Refused::Wrong,
             Err(HashingError::Busy) => Refused::Busy,
             Err(HashingError::Broken) => Refused::Unavailable,
         })
     }
 
-    fn is_reserved(&self, name: &UserName) -> bool {
-        let name = folded(name.as_str());
-        self.reserved.contains(&name)
+    /// One of the costs that known users have, and the same one each time for the same name: one that varied would tell
+    /// unknown users from known ones.
+    fn cost_of_unknown(&self, user: &str) -> Cost {
+        let mut costs: Vec<Cost> = self.members.iter().flat_map(|member| member.costs().to_vec()).collect();
+        costs.sort_unstable();
+        costs.dedup();
+        costs.get(self.keyed.choice(user, costs.len())).copied().unwrap_or_default()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The member `htpasswd`: a file of `user:hash` lines, read again when it changes.
 //!
-//! The file is looked at when the member is used, at most once a second. A file that has become unreadable, malformed or
+//! The file is looked at when the member is used, at most once a second, and read then and there if it changed: one worker
+//! spends some microseconds for each entry. A file that has become unreadable, malformed or
 //! is gone does not lock everybody out: the entries read last stay, and the log says what to mend.
 
 mod parse;
@@ -178,11 +179,12 @@ impl Htpasswd {
 
 /// The text of a file and how it will be known again; no stamp if it may still change without showing it.
 fn read(path: &Path) -> io::Result<(Secret, Option<Stamp>)> {
-    let file = File::open(path)?;
-    let meta = file.metadata()?;
-    if !meta.is_file() {
+    // Before it is opened: opening a named pipe would wait for a writer.
+    if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
+    let file = File::open(path)?;
+    let meta = file.metadata()?;
     let mut text = String::new();
     file.take(MAX_FILE + 1).read_to_string(&mut text)?;
     let text = Secret::new(text);

@@ -1,5 +1,6 @@
 //! Who is let in, at what price, and what is remembered. Prices are counted in hashes, not in time.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +12,7 @@ use super::{Chain, Refused, Settings};
 use crate::authn::groups::Groups;
 use crate::authn::hasher::Hasher;
 use crate::authn::member::{Answer, Lookup, Member, Outcome, Trouble};
-use crate::authn::password::PasswordHash;
+use crate::authn::password::{Cost, PasswordHash};
 use crate::authn::testing::{ALICE, BOB, cheap_hash, name, password};
 use crate::authn::users::{NewUser, Users};
 use crate::clock::Clock;
@@ -142,6 +143,30 @@ async fn known_and_unknown_right_and_wrong_cost_one_hash_each() {
     }
     assert_eq!(chain.authenticate(ALICE, &password("one")).await.unwrap().name, name(ALICE));
     assert_eq!(hasher.done(), before + 1);
+}
+
+#[test]
+fn an_unknown_name_always_costs_what_one_same_known_one_does() {
+    struct Costly(Arc<str>, Arc<[Cost]>);
+    impl Member for Costly {
+        fn name(&self) -> &Arc<str> {
+            &self.0
+        }
+        fn authenticate<'a>(&'a self, _: &'a UserName, _: &'a Secret) -> Answer<'a> {
+            Box::pin(async { Outcome::UnknownHere })
+        }
+        fn costs(&self) -> Arc<[Cost]> {
+            Arc::clone(&self.1)
+        }
+    }
+    let real = PasswordHash::parse(&cheap_hash("one")).unwrap().cost();
+    let costs = Arc::from([real, Cost::default()]);
+    let (chain, ..) = Setup::new().users(&[(ALICE, "one")]).member(Costly("costly".into(), costs)).chain();
+    let names: Vec<_> = (0..100).map(|n| format!("user{n}")).collect();
+    let first: Vec<_> = names.iter().map(|name| chain.cost_of_unknown(name)).collect();
+    let again: Vec<_> = names.iter().map(|name| chain.cost_of_unknown(name)).collect();
+    assert_eq!(first, again);
+    assert_eq!(HashSet::from_iter(first), HashSet::from([real, Cost::default()]));
 }
 
 #[tokio::test]
