@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{Notify, mpsc};
 
 use super::test_support::{Client, Handler, TestBody, TestServer, patient, streamed, text, within};
@@ -19,7 +19,7 @@ use crate::server::listener::Listeners;
 use crate::server::shutdown::Shutdown;
 use crate::server::worker::Workers;
 
-const SHORT: Duration = Duration::from_millis(60);
+const SHORT: Duration = Duration::from_millis(250);
 const ONE: &str = "GET /1 HTTP/1.1\r\nhost: x\r\n\r\n";
 
 fn early_refusal() -> Response<TestBody> {
@@ -62,7 +62,7 @@ async fn lingering_is_bounded_in_bytes_and_in_time() {
         // Only the end of the lingering makes writing fail: nothing else ever ends this connection.
         within(async {
             while client.0.write_all(&[0; 4096]).await.is_ok() {
-                tokio::time::sleep(if sends { Duration::from_micros(50) } else { SHORT * 3 }).await;
+                tokio::time::sleep(if sends { Duration::from_micros(50) } else { SHORT * 2 }).await;
             }
         })
         .await;
@@ -71,12 +71,27 @@ async fn lingering_is_bounded_in_bytes_and_in_time() {
 
 #[tokio::test]
 async fn giving_up_lingering_takes_nothing_from_a_slow_reader() {
-    let linger = LingerSettings { quiet: SHORT / 6, ..patient().linger };
-    let server = TestServer::start(ConnectionSettings { linger, ..patient() }, |_| async { early_refusal() });
-    let mut client = server.connect().await;
-    client.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
-    tokio::time::sleep(SHORT * 3).await;
-    assert_eq!(client.rest().await.unwrap().matches("refused ").count(), 1000);
+    let linger = LingerSettings { quiet: SHORT / 50, ..patient().linger };
+    let server = TestServer::start(ConnectionSettings { linger, ..patient() }, |_| async {
+        let mut response = text(vec![b'x'; 256 * 1024]);
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
+    });
+    // Takes little at a time, so that much is still in the server's kernel when the server gives up.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(8 * 1024).unwrap();
+    let mut client = Client(socket.connect(server.address).await.unwrap());
+    client.send(ONE).await;
+    let mut heard = Vec::new();
+    let mut piece = [0; 8 * 1024];
+    loop {
+        tokio::time::sleep(SHORT / 25).await;
+        match within(client.0.read(&mut piece)).await.unwrap() {
+            0 => break,
+            read => heard.extend_from_slice(&piece[..read]),
+        }
+    }
+    assert!(heard.ends_with("x".repeat(256 * 1024).as_bytes()));
 }
 
 #[tokio::test]
@@ -263,6 +278,26 @@ async fn what_waits_in_the_accept_queue_is_still_answered() {
     }
     drop(clients);
     within(workers.all_ended()).await;
+}
+
+#[tokio::test]
+async fn a_request_that_came_before_the_drain_is_answered_even_when_nobody_has_looked_yet() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    std::io::Write::write_all(&mut client, ONE.as_bytes()).unwrap();
+    let (accepted, _) = listener.accept().unwrap();
+    accepted.set_nonblocking(true).unwrap();
+    client.set_nonblocking(true).unwrap();
+    let shutdown = Shutdown::new();
+    shutdown.drain();
+    // The runtime has had no turn since this socket was given to it.
+    let stream = TcpStream::from_std(accepted).unwrap();
+    let serving =
+        tokio::spawn(super::serve(stream, Handler(|_| async { text("done") }), Arc::new(patient()), shutdown.watch()));
+    let mut client = Client(TcpStream::from_std(client).unwrap());
+    assert!(client.rest().await.unwrap().ends_with("done"));
+    drop(client);
+    within(serving).await.unwrap();
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ pub(crate) fn patient() -> ConnectionSettings {
         header_timeout: PATIENCE * 2,
         idle_timeout: PATIENCE * 2,
         write_timeout: PATIENCE * 2,
-        linger: LingerSettings { total: PATIENCE * 2, quiet: PATIENCE * 2, ..LingerSettings::default() },
+        linger: LingerSettings { total: PATIENCE * 2, quiet: PATIENCE * 2, bytes: u64::MAX },
         ..ConnectionSettings::default()
     }
 }

@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use super::ConnectionSettings;
 use super::test_support::{TestServer, patient, text, within};
 
-const SHORT: Duration = Duration::from_millis(60);
+const SHORT: Duration = Duration::from_millis(250);
 
 /// Answers every request with its method, path and body.
 fn echo(settings: ConnectionSettings) -> TestServer {
@@ -74,7 +74,7 @@ async fn a_head_that_does_not_end_is_answered_with_408() {
         use tokio::io::AsyncWriteExt;
         writing.write_all(b"GET / HTTP/1.1\r\nx: ").await.unwrap();
         while writing.write_all(b"x").await.is_ok() {
-            tokio::time::sleep(SHORT / 6).await;
+            tokio::time::sleep(SHORT / 20).await;
         }
     };
     let mut heard = [0; 12];
@@ -106,7 +106,7 @@ async fn the_header_time_out_does_not_run_while_a_connection_is_idle() {
     let mut client = server.connect().await;
     client.send("GET /1 HTTP/1.1\r\nhost: x\r\n\r\n").await;
     client.until("<GET /1 >").await;
-    tokio::time::sleep(SHORT * 4).await;
+    tokio::time::sleep(SHORT * 2).await;
     client.send("GET /2 HTTP/1.1\r\nhost: x\r\n\r\n").await;
     client.until("<GET /2 >").await;
 }
@@ -116,7 +116,7 @@ async fn no_time_out_of_heads_touches_a_body() {
     let server = echo(ConnectionSettings { header_timeout: SHORT, idle_timeout: SHORT, ..patient() });
     let mut client = server.connect().await;
     client.send("PUT / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nbo").await;
-    tokio::time::sleep(SHORT * 4).await;
+    tokio::time::sleep(SHORT * 2).await;
     client.send("dy").await;
     client.until("<PUT / body>").await;
 }
