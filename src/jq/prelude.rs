@@ -197,4 +197,16 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn the_guide_lists_what_is_allowed() {
+        let guide = include_str!("../../docs/rules.md");
+        let (_, list) = guide.split_once("and these functions:\n\n`").unwrap();
+        let (list, _) = list.split_once('`').unwrap();
+        let mut listed: Vec<_> = list.split_whitespace().collect();
+        let mut allowed: Vec<_> = ALLOWED.iter().map(|(name, _)| *name).collect();
+        listed.sort_unstable();
+        allowed.sort_unstable();
+        assert_eq!(listed, allowed);
+    }
 }
