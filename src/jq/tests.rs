@@ -185,6 +185,11 @@ fn texts_that_would_exhaust_stack_or_memory_are_refused() {
     refused(&format!(".subject{}", " | tojson".repeat(40)));
     refused(&format!(".subject{}", " | \"\\(.)\\(.)\"".repeat(40)));
     refused(&format!("{}1", "(1, 2) as $x | ".repeat(40)));
+    refused(&format!("{}1", ". as {(\"a\", \"b\"): $x} | ".repeat(40)));
+    refused(&format!(".subject{}", " | select((true, true))".repeat(40)));
+    refused(&format!(".subject{}", " | (try (., error(1)) catch 2)".repeat(40)));
+    refused(&format!("{{a: 1}}{}", " | .[(\"a\", \"a\")], 1".repeat(40)));
+    refused(&format!("1{}", " | if (true, true) then . else . end".repeat(40)));
     refused(&format!("{}$x", ". as $x | [$x, $x] | ".repeat(40)));
 }
 
