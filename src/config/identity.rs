@@ -5,7 +5,8 @@ use std::sync::Arc;
 use http::HeaderName;
 
 use super::filter::filter;
-use super::reader::{Item, Section, shown};
+use super::item::Item;
+use super::reader::{Section, shown};
 use crate::jq::{CompileError, Filter};
 use crate::subject::UserName;
 
@@ -116,7 +117,7 @@ fn name_path(item: &Item<'_>) -> Option<String> {
         bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_')
             && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
     };
-    let good = text.strip_prefix('.').is_some_and(|rest| rest == "" || rest.split('.').all(name));
+    let good = text.strip_prefix('.').is_some_and(|rest| rest.is_empty() || rest.split('.').all(name));
     if !good {
         item.fail(
             "wrong-value",

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::reader::{Item, Section, shown};
+use super::item::Item;
+use super::reader::{Section, shown};
 
 /// `[limits]`.
 #[derive(Debug)]
@@ -66,7 +67,7 @@ pub(super) fn limits(section: Option<Section<'_>>) -> Limits {
         header_bytes: 32 << 10,
         header_count: 100,
         password_hashing: cores,
-        password_cache: Duration::from_mins(1),
+        password_cache: Duration::from_secs(60),
         token_cache: 10_000,
         scopes: 64,
     };
@@ -75,7 +76,7 @@ pub(super) fn limits(section: Option<Section<'_>>) -> Limits {
         limits.header_count = section.number("header_count", limits.header_count, 16..=1000);
         limits.password_hashing = section.number("password_hashing", limits.password_hashing, 1..=1024);
         limits.password_cache =
-            section.duration("password_cache", limits.password_cache, Duration::ZERO..=Duration::from_hours(1));
+            section.duration("password_cache", limits.password_cache, Duration::ZERO..=Duration::from_secs(3600));
         limits.token_cache = section.number("token_cache", limits.token_cache, 1..=10_000_000);
         limits.scopes = section.number("scopes", limits.scopes, 1..=1000);
         section.finish();

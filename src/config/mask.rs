@@ -56,7 +56,7 @@ fn value(value_: &DeValue<'_>, span: Span, secret: bool, spans: &mut Vec<Span>) 
     match value_ {
         DeValue::Table(fields) => table(fields, secret, spans),
         DeValue::Array(items) => {
-            for item in items.iter() {
+            for item in items {
                 value(item.get_ref(), item.span().into(), secret, spans);
             }
         }
@@ -64,7 +64,7 @@ fn value(value_: &DeValue<'_>, span: Span, secret: bool, spans: &mut Vec<Span>) 
         DeValue::String(text) if text.contains("://") && text.contains('@') => spans.push(span),
         // Flags and small settings such as `limits.password_cache` are fine to show.
         DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Datetime(_) if secret => {
-            spans.push(span)
+            spans.push(span);
         }
         _ => {}
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use toml::de::DeValue;
 
 use super::filter::filter;
-use super::reader::{Item, Section, shown};
+use super::item::Item;
+use super::reader::{Section, shown};
 use super::upstream::{Credentials, Upstreams, credentials};
 use crate::jq::Filter;
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use http::Uri;
 
-use super::reader::{Item, Section, shown};
+use super::item::Item;
+use super::reader::{Section, shown};
 use super::server::TIMEOUTS;
 use super::source::Span;
 use super::url::{PublicUrl, public_url, upstream_url};
@@ -102,7 +103,7 @@ fn upstream(mut section: Section<'_>, name: Option<Item<'_>>) -> Option<Upstream
     let pool = section.boolean("pool", true);
     let pool_idle_timeout = section.duration("pool_idle_timeout", Duration::from_secs(4), TIMEOUTS);
     let connect_timeout = section.duration("connect_timeout", Duration::from_secs(5), TIMEOUTS);
-    let response_timeout = section.duration("response_timeout", Duration::from_mins(5), TIMEOUTS);
+    let response_timeout = section.duration("response_timeout", Duration::from_secs(5 * 60), TIMEOUTS);
     let mounts = section.boolean("mounts", true);
     let signatures = section.boolean("signatures", false);
     let content_origins = section

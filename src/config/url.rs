@@ -3,7 +3,8 @@
 use http::Uri;
 use http::uri::Scheme;
 
-use super::reader::{Item, shown};
+use super::item::Item;
+use super::reader::shown;
 
 /// A public URL of the gateway: scheme and authority, without path, query or user.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::reader::{Item, Section, shown};
+use super::item::Item;
+use super::reader::{Section, shown};
 use super::source::Span;
 use crate::authn::PasswordHash;
 use crate::subject::{GroupName, UserName};
