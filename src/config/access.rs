@@ -28,7 +28,8 @@ fn rule(mut section: Section<'_>) -> Option<(Rule, Written<'_>)> {
     let effect = section.take("effect").map(|item| item.word(&effects));
     let who_items = section.require("who", "[\"group:dev\"]").and_then(|item| item.nonempty_list());
     let except_who_items = section.take("except_who").map_or_else(Vec::new, |item| item.list_or_one());
-    let who = |items: &[Item<'_>]| items.iter().map(|item| item.parse::<Who>("`who`")).collect::<Option<Vec<_>>>();
+    let who =
+        |items: &[Item<'_>]| items.iter().map(|item| item.parse::<Who>("entry of `who`")).collect::<Option<Vec<_>>>();
     let (named, except_who) = (who_items.as_deref().map(who), who(&except_who_items));
     let from = section.take("from").map(|item| from(&item));
     let when = section.take("when").map(|item| predicate(&item));

@@ -70,7 +70,7 @@ fn origin(item: &Item<'_>) -> Option<(Scheme, String)> {
         return fail("has no valid host", format!("write \"{scheme}://host\" or \"{scheme}://host:port\""));
     };
     let host = parsed.host();
-    let port = authority.strip_prefix(host).or_else(|| authority.get(host.len()..)).unwrap_or_default();
+    let port = authority.get(host.len()..).unwrap_or_default();
     let good_port = port.is_empty() || parsed.port_u16().is_some();
     if host.is_empty() || !good_port || port == ":" {
         return fail("has no valid host and port", format!("write \"{scheme}://host\" or \"{scheme}://host:port\""));

@@ -83,8 +83,7 @@ fn hash(item: &Item<'_>) -> Option<PasswordHash> {
     let secret = item.secret()?;
     PasswordHash::parse(secret.expose())
         .map_err(|error| {
-            let hint = format!("{error}; `tidegate hash-password` makes one");
-            item.fail("wrong-value", "this is no password hash", hint);
+            item.fail("wrong-value", "this is no password hash", error.to_string());
         })
         .ok()
 }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use proptest::prelude::*;
+
 use super::super::Config;
 
 const EXAMPLE: &str = include_str!("../../../gateway.toml");
@@ -54,4 +56,52 @@ fn optional_lines_show_the_defaults() {
     let text = uncommented(|n, rest| !rest.contains("# (") && !in_block(n));
     assert_ne!(text, EXAMPLE.trim_end());
     assert_eq!(format!("{:#?}", checked(&text).0), format!("{:#?}", checked(EXAMPLE).0));
+}
+
+/// docs/configuration.md is the reference of every key that the example shows, and of no other.
+#[test]
+fn the_reference_names_the_same_keys() {
+    use std::collections::BTreeSet;
+    let reference = include_str!("../../../docs/configuration.md");
+    let documented: BTreeSet<&str> = reference
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+        .map(|(key, _)| key)
+        .filter(|key| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
+        .collect();
+    let everything = uncommented(|_, _| true);
+    let shown: BTreeSet<&str> = everything
+        .lines()
+        .filter_map(|line| line.strip_prefix("# ").unwrap_or(line).split_once(" = "))
+        .map(|(key, _)| key)
+        .filter(|key| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
+        // A group of the example, not a key.
+        .filter(|key| *key != "admins")
+        .collect();
+    assert_eq!(documented, shown);
+}
+
+proptest! {
+    /// However the file is broken, what is said points into it, and nothing panics.
+    #[test]
+    fn a_broken_file_is_still_judged(from in 0usize..10_000, length in 0usize..12, with in "[ -~é\\n\"'\\[\\]={}]{0,6}") {
+        let whole = uncommented(|_, _| true);
+        let boundary = |mut at: usize| {
+            at = at.min(whole.len());
+            while !whole.is_char_boundary(at) {
+                at -= 1;
+            }
+            at
+        };
+        let (start, end) = (boundary(from % whole.len()), boundary(from % whole.len() + length));
+        let text = format!("{}{with}{}", &whole[..start], &whole[end..]);
+        if let Err(report) = Config::parse(&text, "gateway.toml", Path::new(""), &|_| None) {
+            let lines = text.split('\n').count();
+            prop_assert!(report.has_errors());
+            for diagnostic in report.diagnostics() {
+                let place = diagnostic.place.as_ref().unwrap();
+                prop_assert!((1..=lines).contains(&place.line) && place.caret <= place.text.chars().count(), "{report}");
+            }
+        }
+    }
 }
