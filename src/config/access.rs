@@ -5,7 +5,7 @@ use ipnet::IpNet;
 
 use super::filter::predicate;
 use super::item::Item;
-use super::reader::{Section, shown};
+use super::reader::Section;
 use super::server::network;
 use super::source::Span;
 use crate::authz::{Effect, Methods, RepositoryPattern, Rule, Source, Target, Who};
@@ -197,7 +197,7 @@ fn methods(item: &Item<'_>) -> Option<Methods> {
 
 fn method(item: &Item<'_>, text: &str) -> Option<Method> {
     let fail = |hint: String| {
-        item.fail("wrong-value", format!("\"{}\" is no method", shown(text)), hint);
+        item.fail("wrong-value", format!("\"{}\" is no method", item.shown()), hint);
         None
     };
     let upper = text.to_ascii_uppercase();

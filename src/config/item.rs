@@ -9,7 +9,7 @@ use toml::de::DeValue;
 
 use super::nearest::nearest;
 use super::reader::{Reader, Section, shown};
-use super::source::Span;
+use super::source::{MASK, Span};
 use super::units::{format_duration, format_size, parse_duration, parse_size};
 use crate::secret::Secret;
 
@@ -28,6 +28,17 @@ impl<'a> Item<'a> {
     /// Reports this value.
     pub(super) fn fail(&self, code: &'static str, message: impl Into<String>, hint: impl Into<String>) {
         self.reader.error(code, self.span, message, hint);
+    }
+
+    /// The text of this value, fit to be repeated in a message.
+    pub(super) fn shown(&self) -> String {
+        if self.reader.source.is_masked(self.span) {
+            return MASK.into();
+        }
+        match self.value {
+            DeValue::String(text) => shown(text),
+            _ => shown(self.reader.source.slice(self.span)),
+        }
     }
 
     fn wrong_type(&self, expected: &str) {
@@ -57,7 +68,7 @@ impl<'a> Item<'a> {
                 Some(word) => format!("did you mean \"{word}\"?"),
                 None => format!("it is one of {list}"),
             };
-            self.fail("wrong-value", format!("`{}` cannot be \"{}\"", self.name, shown(text)), hint);
+            self.fail("wrong-value", format!("`{}` cannot be \"{}\"", self.name, self.shown()), hint);
         }
         found.map(|(_, value)| value.clone())
     }
@@ -70,7 +81,7 @@ impl<'a> Item<'a> {
         let text = self.text()?;
         text.parse()
             .map_err(|error| {
-                self.fail("wrong-value", format!("\"{}\" is no {what}", shown(text)), T::Err::to_string(&error));
+                self.fail("wrong-value", format!("\"{}\" is no {what}", self.shown()), T::Err::to_string(&error));
             })
             .ok()
     }
@@ -157,7 +168,7 @@ impl<'a> Item<'a> {
         }
         let text = self.text_as("a size such as \"64KiB\"")?;
         let bytes = parse_size(text)
-            .map_err(|error| self.fail("wrong-value", format!("\"{}\" is no size", shown(text)), error.to_string()))
+            .map_err(|error| self.fail("wrong-value", format!("\"{}\" is no size", self.shown()), error.to_string()))
             .ok()?;
         let bytes = usize::try_from(bytes).ok().filter(|bytes| range.contains(bytes));
         if bytes.is_none() {
@@ -174,7 +185,9 @@ impl<'a> Item<'a> {
     pub(super) fn duration(&self, range: RangeInclusive<Duration>) -> Option<Duration> {
         let text = self.text_as("a duration such as \"90s\"")?;
         let duration = parse_duration(text)
-            .map_err(|error| self.fail("wrong-value", format!("\"{}\" is no duration", shown(text)), error.to_string()))
+            .map_err(|error| {
+                self.fail("wrong-value", format!("\"{}\" is no duration", self.shown()), error.to_string())
+            })
             .ok()?;
         if range.contains(&duration) {
             return Some(duration);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::item::Item;
-use super::reader::{Section, shown};
+use super::reader::Section;
 
 /// `[limits]`.
 #[derive(Debug)]
@@ -117,7 +117,7 @@ fn level(item: &Item<'_>) -> Option<String> {
     match tracing_subscriber::EnvFilter::builder().parse(text) {
         Ok(_) if !text.is_empty() => Some(text.to_owned()),
         _ => {
-            let message = format!("\"{}\" is no log level", shown(text));
+            let message = format!("\"{}\" is no log level", item.shown());
             item.fail(
                 "wrong-value",
                 message,
@@ -138,10 +138,10 @@ fn target(item: &Item<'_>) -> Option<LogTarget> {
     match item.text_as("\"stdout\", \"off\" or { file = \"path\" }")? {
         "stdout" => Some(LogTarget::Stdout),
         "off" => Some(LogTarget::Off),
-        text => {
+        _ => {
             item.fail(
                 "wrong-value",
-                format!("`{}` cannot be \"{}\"", item.name, shown(text)),
+                format!("`{}` cannot be \"{}\"", item.name, item.shown()),
                 "write \"stdout\", \"off\" or { file = \"path\" }",
             );
             None

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::item::Item;
-use super::reader::{Reader, Section, shown};
+use super::reader::{Reader, Section};
 use super::source::Span;
 use super::url::{PublicUrl, public_url};
 
@@ -133,7 +133,7 @@ pub(super) fn address(item: &Item<'_>) -> Option<SocketAddr> {
             }
             _ => "write an IP address and a port, as in \"127.0.0.1:5000\" or \"[::1]:5000\"".into(),
         };
-        item.fail("wrong-value", format!("\"{}\" is no address to listen on", shown(text)), hint);
+        item.fail("wrong-value", format!("\"{}\" is no address to listen on", item.shown()), hint);
     }
     address
 }
@@ -183,7 +183,7 @@ pub(super) fn network(item: &Item<'_>) -> Option<IpNet> {
         Err(_) => {
             item.fail(
                 "wrong-value",
-                format!("\"{}\" is no network", shown(text)),
+                format!("\"{}\" is no network", item.shown()),
                 "write \"10.0.0.0/8\", \"fd00::/8\" or a single address",
             );
             None

@@ -7,6 +7,7 @@ use super::{Config, Credentials, LogTarget, Member, RouteAuth};
 
 mod example;
 mod lints;
+mod patterns;
 mod problems;
 mod secrets;
 

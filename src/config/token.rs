@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::item::Item;
-use super::reader::{Section, shown};
+use super::reader::Section;
 use super::server::{Server, address};
 use crate::keys::KeyIdFormat;
 
@@ -96,7 +96,7 @@ fn endpoint(item: &Item<'_>) -> Option<String> {
     if !normal {
         item.fail(
             "wrong-value",
-            format!("\"{}\" is no path for the token endpoint", shown(text)),
+            format!("\"{}\" is no path for the token endpoint", item.shown()),
             "write a plain absolute path, such as \"/token\"",
         );
         return None;
@@ -134,7 +134,7 @@ fn plain(item: &Item<'_>) -> Option<String> {
     let text = item.text()?;
     let good = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'));
     if !good {
-        let message = format!("`{}` cannot be \"{}\"", item.name, shown(text));
+        let message = format!("`{}` cannot be \"{}\"", item.name, item.shown());
         item.fail("wrong-value", message, "it must be printable ASCII without blanks, quotes and backslashes");
     }
     good.then(|| text.to_owned())

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::Uri;
 
 use super::item::Item;
-use super::reader::{Section, shown};
+use super::reader::Section;
 use super::server::TIMEOUTS;
 use super::source::Span;
 use super::url::{PublicUrl, public_url, upstream_url};
@@ -79,7 +79,7 @@ pub(super) fn upstreams(sections: Vec<Section<'_>>) -> Upstreams {
         if upstreams.names.contains_key(text) {
             item.fail(
                 "duplicate",
-                format!("there is another upstream \"{}\"", shown(text)),
+                format!("there is another upstream \"{}\"", item.shown()),
                 "give each [[upstream]] a name of its own",
             );
             continue;
@@ -131,7 +131,7 @@ fn upstream_name(item: &Item<'_>) -> Option<Arc<str>> {
     if text.is_empty() || text.len() > 64 || !text.bytes().all(plain) {
         item.fail(
             "wrong-value",
-            format!("\"{}\" is no name for an upstream", shown(text)),
+            format!("\"{}\" is no name for an upstream", item.shown()),
             "up to 64 letters, digits, `-`, `_` and `.`",
         );
         return None;

@@ -4,7 +4,6 @@ use http::Uri;
 use http::uri::Scheme;
 
 use super::item::Item;
-use super::reader::shown;
 
 /// A public URL of the gateway: scheme and authority, without path, query or user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +40,7 @@ pub(super) fn upstream_url(item: &Item<'_>) -> Option<Uri> {
 fn origin(item: &Item<'_>) -> Option<(Scheme, String)> {
     let text = item.text_as("a URL such as \"http://127.0.0.1:5000\"")?;
     let fail = |message: &str, hint: String| {
-        item.fail("wrong-value", format!("\"{}\" {message}", shown(text)), hint);
+        item.fail("wrong-value", format!("\"{}\" {message}", item.shown()), hint);
         None
     };
     let Some((scheme, rest)) = text.split_once("://") else {

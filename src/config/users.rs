@@ -91,7 +91,7 @@ fn hash(item: &Item<'_>) -> Option<PasswordHash> {
 fn group_name(item: &Item<'_>) -> Option<GroupName> {
     let text = item.text_as("the name of a group")?;
     GroupName::parse(text)
-        .map_err(|error| item.fail("wrong-name", format!("\"{}\" is no group name", shown(text)), error.to_string()))
+        .map_err(|error| item.fail("wrong-name", format!("\"{}\" is no group name", item.shown()), error.to_string()))
         .ok()
 }
 

@@ -47,6 +47,10 @@ fn wherever_a_secret_stands_it_is_not_shown() {
         format!("{UPSTREAM}credentials = {{ basic = {{ username = 'a', secret = {{ text = 'hunter2' }} }} }}\n"),
         format!("{UPSTREAM}credentials = {{ basik = {{ username = 'a', password = 'hunter2' }} }}\n"),
         "[[upstream]]\nname = 'a'\nurl = 'http://gateway:hunter2@127.0.0.1:1'\n".to_owned(),
+        "[[upstream]]\nname = 'a'\nurl = 'ftp://gateway:hunter2@127.0.0.1:1'\n".to_owned(),
+        "[[upstream]]\nname = 'a'\nurl = 'gateway:hunter2@127.0.0.1:1'\n".to_owned(),
+        format!("{UPSTREAM}content_origins = ['http://x', 'http://x/?gateway:hunter2@y']\n"),
+        format!("{UPSTREAM}credentials = 'gateway:hunter2'\n"),
         "[token]\nsecret = 'hunter2'\n".to_owned(),
         // No TOML at all.
         "[users.alice]\npassword_hash = 'hunter2\n".to_owned(),
