@@ -186,7 +186,7 @@ impl<'a> Item<'a> {
         let text = self.text_as("a duration such as \"90s\"")?;
         let duration = parse_duration(text)
             .map_err(|error| {
-                self.fail("wrong-value", format!("\"{}\" is no duration", self.shown()), error.to_string())
+                self.fail("wrong-value", format!("\"{}\" is no duration", self.shown()), error.to_string());
             })
             .ok()?;
         if range.contains(&duration) {
