@@ -98,4 +98,64 @@ impl<'a> Document<'a> {
             },
         }
     }
+
+    /// Whether nobody said who they are.
+    pub fn is_anonymous(&self) -> bool {
+        self.anonymous
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use serde_json::json;
+
+    use super::{Document, Kind, RequestAction, RequestFacts};
+    use crate::subject::{Caller, GroupName, Subject, UserName};
+
+    #[test]
+    fn it_is_the_documented_shape() {
+        let groups = vec![GroupName::parse("dev").unwrap()];
+        let caller = Caller::Known(Subject::new(UserName::parse("alice").unwrap(), groups, "users".into()).into());
+        let facts = RequestFacts {
+            kind: Kind::Repository,
+            repository: Some("team/app"),
+            reference: Some("v1"),
+            path: None,
+            action: RequestAction::Push,
+            method: Some(&Method::PUT),
+        };
+        assert_eq!(
+            serde_json::to_value(Document::new(&caller, "127.0.0.1:5000", &facts)).unwrap(),
+            json!({
+                "subject": "alice", "anonymous": false, "groups": ["dev"], "authn": "users", "claims": {},
+                "service": "127.0.0.1:5000",
+                "request": {
+                    "kind": "repository", "repository": "team/app", "reference": "v1", "action": "push", "method": "PUT"
+                }
+            })
+        );
+    }
+
+    #[test]
+    fn an_anonymous_caller_has_no_subject() {
+        let facts = RequestFacts {
+            kind: Kind::Api,
+            repository: None,
+            reference: None,
+            path: Some("/status/"),
+            action: RequestAction::Read,
+            method: None,
+        };
+        assert_eq!(
+            serde_json::to_value(Document::new(&Caller::Anonymous, "s", &facts)).unwrap(),
+            json!({
+                "subject": null, "anonymous": true, "groups": [], "authn": null, "claims": {}, "service": "s",
+                "request": {
+                    "kind": "api", "repository": null, "reference": null, "path": "/status/", "action": "read",
+                    "method": null
+                }
+            })
+        );
+    }
 }

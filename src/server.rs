@@ -1,15 +1,42 @@
 //! The network side: listeners, the way of a request, and what goes back.
+//!
+//! Nothing here reads the configuration; every part takes a settings struct of its own.
 
+pub mod admin;
 mod body;
+mod challenge;
+pub mod connection;
+mod exchange;
+mod failure;
+mod forward;
+mod gateway;
 mod headers;
+pub mod linger;
+pub mod listener;
 mod location;
 mod names;
+mod passage;
 mod peer;
 mod progress;
+mod respond;
+mod routes;
+mod session;
+pub mod shutdown;
+mod state;
+mod token_endpoint;
+mod trail;
 mod upstream;
+pub mod worker;
 
 pub use body::{BodyError, RequestBody, ResponseBody};
+pub use challenge::TokenTrouble;
+pub use exchange::FollowedBody;
+pub use failure::{Failure, TokenRequestError};
+pub use gateway::{Gateway, Serves};
 pub use headers::FramingError;
 pub use names::{PublicName, PublicNames};
 pub use peer::TrustedProxies;
-pub use upstream::{Upstream, UpstreamBody, UpstreamError, UpstreamSettings};
+pub use routes::{Route, RouteAuth, Routes, UpstreamCredentials};
+pub use session::Session;
+pub use state::{Shared, State};
+pub use upstream::{Upstream, UpstreamBody, UpstreamError, UpstreamSettings, keep_probing};

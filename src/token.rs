@@ -1,1 +1,55 @@
-//! (to be filled)
+//! Tokens: what is in them, how they are signed, and when they are accepted.
+//!
+//! A token is a compact JWS (RFC 7515) by a key of the [`KeyRing`](crate::keys::KeyRing). Who may have which access is
+//! decided in `authz`; here it is only written down and read back.
+
+mod cache;
+mod claims;
+mod error;
+mod inspect;
+mod issue;
+mod json;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use cache::{Cache, Entry, TokenHash};
+pub use error::{Part, TokenError};
+pub use inspect::{Inspection, inspect};
+pub use issue::{Grant, IssueError, Issued, Issuer};
+pub use verify::{Verified, Verifier};
+
+/// The longest token that is issued or looked at, in bytes.
+pub const MAX_TOKEN: usize = 16 * 1024;
+
+/// The shortest life of a token in seconds: clients take a shorter one, or none, for 60 s.
+pub const MIN_TTL: u64 = 60;
+
+/// By how many seconds `nbf` and `iat` lie before the time of issue. Pulp checks both, and other verifiers `nbf`,
+/// without leeway; this is how far their clocks may be behind ours.
+pub const EARLY: u64 = 30;
+
+/// What kind of route a token is good for. Neither kind grants anything on the other's routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenKind {
+    /// Routes with `auth = "registry"`.
+    Registry,
+    /// Routes with `auth = "api"`.
+    Api,
+}
+
+/// What the configuration says about tokens.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `iss`, exactly.
+    pub issuer: String,
+    /// The audiences that are accepted, exactly.
+    pub services: Vec<String>,
+    /// The life of a token; less than [`MIN_TTL`] is taken for it.
+    pub ttl: Duration,
+}

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::Method;
 use ipnet::IpNet;
+use serde::Serialize;
 
 use super::{PathPattern, RepositoryPattern, Who};
 use crate::jq::Predicate;
@@ -19,7 +20,8 @@ pub struct Source {
 }
 
 /// What a matching rule does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Effect {
     /// Grants.
     #[default]

@@ -120,3 +120,38 @@ impl fmt::Display for Actions {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn actions_print_as_they_parse() {
+        for action in Action::ALL {
+            assert_eq!(action.to_string().parse(), Ok(action));
+        }
+        for bad in ["", "*", "Pull", "pull ", "pull,push"] {
+            assert_eq!(bad.parse::<Action>(), Err(UnknownAction), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sets_print_in_one_order() {
+        let set: Actions = [Action::Delete, Action::Pull, Action::Delete].into_iter().collect();
+        assert_eq!(set.to_string(), "pull,delete");
+        assert_eq!(Actions::ALL.to_string(), "pull,push,delete");
+        assert_eq!(Actions::NONE.to_string(), "");
+        assert_eq!(Action::ALL.into_iter().collect::<Actions>(), Actions::ALL);
+    }
+
+    #[test]
+    fn no_action_implies_another() {
+        for held in Action::ALL {
+            for asked in Action::ALL {
+                assert_eq!(Actions::only(held).covers(Actions::only(asked)), held == asked, "{held} {asked}");
+                assert_eq!(Actions::only(held).contains(asked), held == asked, "{held} {asked}");
+            }
+            assert!(Actions::ALL.covers(Actions::only(held)) && !Actions::only(held).covers(Actions::ALL));
+        }
+    }
+}

@@ -11,7 +11,7 @@ pub struct Digest(Arc<str>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DigestError {
     /// Not `algorithm:encoded`.
-    #[error("a digest must be of the form algorithm:hex")]
+    #[error("a digest must be of the form algorithm:encoded")]
     BadForm,
     /// `sha256` and `sha512` have 64 and 128 lower-case hexadecimal digits.
     #[error("a sha256 digest has 64 lower-case hexadecimal digits, a sha512 digest 128")]
@@ -19,7 +19,8 @@ pub enum DigestError {
 }
 
 impl Digest {
-    /// Checks a text: `sha256` and `sha512` exactly, other algorithms by the general grammar.
+    /// Checks a text: `sha256` and `sha512` exactly, other algorithms by the general grammar. Of those the encoded part
+    /// has at least 32 characters, as in distribution's reference grammar: less is no digest that anybody relies on.
     pub fn parse(text: &str) -> Result<Self, DigestError> {
         let (algorithm, encoded) = text.split_once(':').ok_or(DigestError::BadForm)?;
         let hex =
@@ -56,5 +57,51 @@ impl fmt::Display for Digest {
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registered_algorithms_are_checked_exactly() {
+        for good in [format!("sha256:{}", "0f".repeat(32)), format!("sha512:{}", "0f".repeat(64))] {
+            assert_eq!(Digest::parse(&good).unwrap().as_str(), good);
+        }
+        for bad in [
+            format!("sha256:{}", "0f".repeat(31)),
+            format!("sha256:{}0", "0f".repeat(32)),
+            format!("sha256:{}", "0F".repeat(32)),
+            format!("sha256:{}", "0g".repeat(32)),
+            format!("sha512:{}", "0f".repeat(32)),
+            "sha256:".into(),
+        ] {
+            assert_eq!(Digest::parse(&bad), Err(DigestError::BadHex), "{bad}");
+        }
+    }
+
+    #[test]
+    fn other_algorithms_follow_the_general_grammar() {
+        let encoded = "0123456789abcdefABCDEF_-=0123456";
+        for good in ["blake3", "sha384", "tarsum.v1+sha256", "a_b-c"] {
+            assert!(Digest::parse(&format!("{good}:{encoded}")).is_ok(), "{good}");
+        }
+        for bad in ["", "SHA256", "a++b", "+a", "a+", "a b", "a/b", "a%b", "é"] {
+            assert_eq!(Digest::parse(&format!("{bad}:{encoded}")), Err(DigestError::BadForm), "{bad}");
+        }
+        for bad in [
+            "",
+            "0123456789abcdef0123456789abcde",
+            "0123456789abcdef0123456789abcde/",
+            "0123456789abcdef:0123456789abcdef",
+        ] {
+            assert_eq!(Digest::parse(&format!("blake3:{bad}")), Err(DigestError::BadForm), "{bad}");
+        }
+        for bad in ["", "sha256", &encoded.repeat(2)] {
+            assert_eq!(Digest::parse(bad), Err(DigestError::BadForm), "{bad}");
+        }
+        assert!(Digest::parse(&format!("x:{}", "a".repeat(253))).is_ok());
+        assert!(Digest::parse(&format!("x:{}", "a".repeat(254))).is_err());
     }
 }

@@ -146,6 +146,12 @@ impl Reference {
     }
 }
 
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// Why a text is neither a tag nor a digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
@@ -155,4 +161,72 @@ pub enum ReferenceError {
     /// Not a tag.
     #[error(transparent)]
     Tag(#[from] TagError),
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn components_follow_the_grammar() {
+        for good in ["a", "0", "a.b", "a_b", "a__b", "a-b", "a---b", "a-b_c.d__e", "blobs", "0a.1-2"] {
+            assert!(is_component(good), "{good}");
+        }
+        for bad in [
+            "", ".", "..", "-", "_", "a.", ".a", "a-", "-a", "a_", "_a", "a..b", "a___b", "a._b", "a-_b", "a-.b", "A",
+            "aB", "a b", "a:b", "a@b", "a+b", "é", "a\u{301}", "a\0", "*", "a/b", "ａ",
+        ] {
+            assert!(!is_component(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_are_components_of_bounded_length_together() {
+        for bad in ["/", "/a", "a/", "a//b", "a/./b", "a/../b", "a/B", "localhost:5000/a", "${user}/a", "a/*"] {
+            assert_eq!(RepositoryName::parse(bad), Err(RepositoryNameError::BadComponent), "{bad}");
+        }
+        assert_eq!(RepositoryName::parse(""), Err(RepositoryNameError::Empty));
+        let longest = format!("{}/{}", "a".repeat(127), "b".repeat(127));
+        assert_eq!(RepositoryName::parse(&longest).unwrap().as_str(), longest);
+        assert_eq!(RepositoryName::parse(&format!("{longest}b")), Err(RepositoryNameError::TooLong));
+    }
+
+    #[test]
+    fn tags_follow_the_grammar() {
+        for good in ["latest", "v1.0-rc_1", "_", "A", "0", &"a".repeat(MAX_TAG)] {
+            assert_eq!(Tag::parse(good).unwrap().as_str(), good);
+        }
+        for bad in ["", ".", ".a", "-", "-a", "a b", "a+b", "a/b", "a:b", "é", "a\n", &"a".repeat(MAX_TAG + 1)] {
+            assert_eq!(Tag::parse(bad), Err(TagError), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_colon_makes_a_digest() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        assert!(matches!(Reference::parse("sha256"), Ok(Reference::Tag(_))));
+        assert!(matches!(Reference::parse(&digest), Ok(Reference::Digest(_))));
+        assert_eq!(Reference::parse("sha256:a"), Err(DigestError::BadHex.into()));
+        assert_eq!(Reference::parse("-"), Err(TagError.into()));
+    }
+
+    proptest! {
+        #[test]
+        fn what_the_expression_makes_is_a_name(
+            first in "[a-z0-9]{1,4}((\\.|_|__|-{1,4})[a-z0-9]{1,4}){0,3}",
+            more in "(/[a-z0-9]{1,4}((\\.|_|__|-{1,4})[a-z0-9]{1,4}){0,3}){0,4}",
+        ) {
+            let name = first + &more;
+            let parsed = RepositoryName::parse(&name).unwrap();
+            prop_assert_eq!(parsed.as_str(), name);
+        }
+
+        #[test]
+        fn a_bad_separator_spoils_a_name(before in "[a-z0-9]{1,3}", separator in "\\.{2,3}|_{3,4}|[._]-|-[._]|\\._|_\\.|[A-Z:@ %]", after in "[a-z0-9]{1,3}") {
+            let text = format!("{before}{separator}{after}");
+            prop_assert!(!is_component(&text), "{}", text);
+        }
+    }
 }

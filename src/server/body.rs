@@ -106,11 +106,6 @@ pub enum ResponseBody {
 }
 
 impl ResponseBody {
-    /// No body.
-    pub(crate) fn empty() -> Self {
-        Self::Own(None)
-    }
-
     /// A body of our own.
     pub(crate) fn own(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();

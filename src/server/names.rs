@@ -79,6 +79,11 @@ impl PublicNames {
         }
     }
 
+    /// Every accepted service.
+    pub fn services(&self) -> &[String] {
+        &self.services
+    }
+
     /// The default service.
     pub fn default_service(&self) -> &str {
         self.services.first().map_or(&self.first.authority, |service| service)

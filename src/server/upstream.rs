@@ -6,6 +6,7 @@ mod body;
 mod io;
 mod link;
 mod pool;
+mod probe;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use tokio::net::TcpStream;
 pub use body::UpstreamBody;
 use link::{Exchange, Link};
 use pool::Pool;
+pub use probe::keep_probing;
 
 use super::body::RequestBody;
 use super::progress::{Progress, Stage};
@@ -41,6 +43,8 @@ pub struct UpstreamSettings {
     pub response_timeout: Duration,
     /// How long a body may stand still, in either direction.
     pub body_idle_timeout: Duration,
+    /// What health probes ask for.
+    pub probe_path: String,
 }
 
 /// Why an upstream gave no usable answer.

@@ -1,0 +1,200 @@
+//! The `[[authn]]` chain: members are asked in order, and one that knows the user decides.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::cache::{Key, Keyed, NoRandomness, Verified};
+use super::flight::Flights;
+use super::groups::Groups;
+use super::hasher::{Hasher, HashingError};
+use super::member::{Lookup, Member, Outcome, Trouble};
+use super::password::Cost;
+use crate::clock::Clock;
+use crate::secret::Secret;
+use crate::subject::{Subject, UserName};
+
+/// The name that is reserved whatever the configuration says.
+const ALWAYS_RESERVED: &str = "admin";
+
+/// What a chain needs besides its members.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where unknown users are made to cost as much as known ones; the same one that the members use.
+    pub hasher: Arc<Hasher>,
+    /// The time, for the memory of verified passwords.
+    pub clock: Clock,
+    /// How long a verified password is remembered, in whole seconds; zero turns it off.
+    pub remember: Duration,
+    /// How many verified passwords are remembered.
+    pub remembered: usize,
+}
+
+/// Why credentials were not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Unknown user, wrong password, reserved or malformed name: the caller is not told which.
+    #[error("wrong user name or password")]
+    Wrong,
+    /// A member could not say; the log has the reason.
+    #[error("the user directory is unavailable")]
+    Unavailable,
+    /// The bound on password hashing is reached.
+    #[error("too many log-ins at once")]
+    Busy,
+}
+
+type Verdict = Result<Arc<Subject>, Refused>;
+
+/// The chain, with the memory of verified passwords in front. A new configuration means a new chain and a new memory.
+pub struct Chain {
+    members: Vec<Box<dyn Member>>,
+    groups: Groups,
+    reserved: Vec<String>,
+    hasher: Arc<Hasher>,
+    keyed: Keyed,
+    verified: Verified,
+    flights: Flights<Key, Verdict>,
+}
+
+impl Chain {
+    /// Puts a chain together. `reserved` are names that nobody may log in as, in any case; `admin` always is.
+    pub fn new<'a>(
+        members: Vec<Box<dyn Member>>,
+        groups: Groups,
+        reserved: impl IntoIterator<Item = &'a UserName>,
+        settings: Settings,
+    ) -> Result<Self, NoRandomness> {
+        let Settings { hasher, clock, remember, remembered } = settings;
+        let reserved = reserved.into_iter().map(UserName::as_str).chain([ALWAYS_RESERVED]).map(folded).collect();
+        Ok(Self {
+            members,
+            groups,
+            reserved,
+            hasher,
+            keyed: Keyed::new()?,
+            verified: Verified::new(remembered, remember, clock),
+            flights: Flights::new(),
+        })
+    }
+
+    /// Says who `user` with `password` is.
+    ///
+    /// What is not remembered costs one password hash, whether the user is known or not. Identical checks that arrive
+    /// while one is under way share its answer.
+    pub async fn authenticate(&self, user: &str, password: &Secret) -> Result<Arc<Subject>, Refused> {
+        let generations = self.members.iter().map(|member| member.generation());
+        let key = self.keyed.pair(generations, user, password);
+        if let Some(subject) = self.verified.recall(&key) {
+            return Ok(subject);
+        }
+        let work = async {
+            // The flight before this one may have landed between the look above and this one's start.
+            if let Some(subject) = self.verified.recall(&key) {
+                return Ok(subject);
+            }
+            let verdict = self.decide(user, password).await;
+            if let Ok(subject) = &verdict {
+                self.verified.remember(key, subject);
+            }
+            verdict
+        };
+        self.flights.share(key, work).await
+    }
+
+    /// The subject of a token as it is now: with today's groups, or `None` when the user, or the member that vouched for
+    /// them, is gone, or the name has become reserved.
+    ///
+    /// Members without a table here (remote ones) are not asked: what they said holds until the token expires, but for
+    /// groups that `[groups]` names.
+    pub fn current(&self, subject: &Subject) -> Option<Arc<Subject>> {
+        if self.is_reserved(&subject.name) {
+            return None;
+        }
+        let members = self.members.iter().filter(|member| **member.name() == *subject.member);
+        members.map(|member| member.lookup(&subject.name)).find_map(|lookup| match &lookup {
+            Lookup::Known(known) => Some(self.groups.complete(&lookup, Arc::clone(known))),
+            Lookup::Remote => Some(self.groups.complete(&lookup, Arc::new(subject.clone()))),
+            Lookup::Gone => None,
+        })
+    }
+
+    /// Whether nobody may be called this.
+    pub fn is_reserved(&self, name: &UserName) -> bool {
+        let name = name.as_str();
+        if name.is_ascii() {
+            return self.reserved.iter().any(|reserved| reserved.eq_ignore_ascii_case(name));
+        }
+        let name = folded(name);
+        self.reserved.contains(&name)
+    }
+
+    async fn decide(&self, user: &str, password: &Secret) -> Verdict {
+        let Ok(name) = UserName::parse(user) else { return self.unknown(user, password).await };
+        if self.is_reserved(&name) {
+            return self.unknown(user, password).await;
+        }
+        for member in &self.members {
+            match ask(&**member, &name, password).await {
+                Outcome::UnknownHere => {}
+                Outcome::Wrong => return Err(Refused::Wrong),
+                Outcome::Accepted(subject) if self.is_reserved(&subject.name) => return Err(Refused::Wrong),
+                Outcome::Accepted(subject) => {
+                    let lookup = member.lookup(&subject.name);
+                    return Ok(self.groups.complete(&lookup, subject));
+                }
+                Outcome::Unavailable(Trouble::Busy) => return Err(Refused::Busy),
+                Outcome::Unavailable(Trouble::Failed(why)) => {
+                    tracing::error!(
+                        member = &**member.name(),
+                        why,
+                        "nobody can log in past an authn member that is unavailable"
+                    );
+                    return Err(Refused::Unavailable);
+                }
+            }
+        }
+        self.unknown(user, password).await
+    }
+
+    /// Refuses somebody whom no member knows, at the price of somebody whom one does.
+    async fn unknown(&self, user: &str, password: &Secret) -> Verdict {
+        Err(match self.hasher.spend(self.cost_of_unknown(user), password).await {
+            Ok(()) => Refused::Wrong,
+            Err(HashingError::Busy) => Refused::Busy,
+            Err(HashingError::Broken) => Refused::Unavailable,
+        })
+    }
+
+    /// One of the costs that known users have, and the same one each time for the same name: one that varied would tell
+    /// unknown users from known ones.
+    fn cost_of_unknown(&self, user: &str) -> Cost {
+        let mut costs: Vec<Cost> = self.members.iter().flat_map(|member| member.costs().to_vec()).collect();
+        costs.sort_unstable();
+        costs.dedup();
+        costs.get(self.keyed.choice(user, costs.len())).copied().unwrap_or_default()
+    }
+}
+
+/// A name without its case. By way of the upper case, so that `ı` and `ſ` are the `i` and `s` that an upstream which
+/// compares without case may take them for.
+fn folded(name: &str) -> String {
+    name.to_uppercase().to_lowercase()
+}
+
+async fn ask(member: &dyn Member, user: &UserName, password: &Secret) -> Outcome {
+    let answer = member.authenticate(user, password);
+    let Some(deadline) = member.deadline() else { return answer.await };
+    let late = |_| Outcome::Unavailable(Trouble::Failed(format!("no answer within {deadline:?}")));
+    tokio::time::timeout(deadline, answer).await.unwrap_or_else(late)
+}
+
+impl fmt::Debug for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.members.iter().map(|member| member.name()).collect();
+        f.debug_struct("Chain").field("members", &names).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

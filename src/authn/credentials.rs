@@ -1,0 +1,191 @@
+//! What a request says about who sends it: the `Authorization` header (RFC 7617, RFC 6750), parsed and not yet believed.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use zeroize::Zeroizing;
+
+use crate::secret::Secret;
+
+/// The credentials of one request. `Debug` shows the user name and no secret.
+#[derive(Clone, Debug)]
+pub enum Credentials {
+    /// None: no header, an empty one, or `Basic` with neither user nor password (`Basic Og==`).
+    Anonymous,
+    /// A user name and a password.
+    Password {
+        /// Not empty, free of control characters and of colons; otherwise as the client sent it.
+        user: String,
+        /// Free of control characters; may be empty.
+        password: Secret,
+    },
+    /// A bearer token, of the characters that RFC 6750 allows; not verified.
+    Bearer(Secret),
+    /// Something else: two headers, another scheme, broken Base64, no UTF-8, control characters, or a password
+    /// without a user.
+    Malformed,
+}
+
+/// Reads the `Authorization` header of a request.
+pub fn basic(headers: &HeaderMap) -> Credentials {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Credentials::Anonymous };
+    if values.next().is_some() {
+        return Credentials::Malformed;
+    }
+    value.to_str().map_or(Credentials::Malformed, from_header_value)
+}
+
+fn from_header_value(value: &str) -> Credentials {
+    let value = value.trim_matches([' ', '\t']);
+    let (scheme, rest) = value.split_once(' ').unwrap_or((value, ""));
+    let rest = rest.trim_start_matches(' ');
+    if scheme.eq_ignore_ascii_case("basic") {
+        user_and_password(rest).unwrap_or(Credentials::Malformed)
+    } else if scheme.eq_ignore_ascii_case("bearer") && is_b64token(rest) {
+        Credentials::Bearer(Secret::new(rest))
+    } else if value.is_empty() {
+        Credentials::Anonymous
+    } else {
+        Credentials::Malformed
+    }
+}
+
+/// `None` for what is malformed.
+fn user_and_password(encoded: &str) -> Option<Credentials> {
+    let decoded = Zeroizing::new(STANDARD.decode(encoded).ok()?);
+    let text = std::str::from_utf8(&decoded).ok()?;
+    if text.is_empty() {
+        return Some(Credentials::Anonymous);
+    }
+    let (user, password) = text.split_once(':')?;
+    pair(user, password)
+}
+
+/// Judges a user name and a password that came in parts, such as the fields of a form, as those of a header are.
+pub fn from_parts(user: &str, password: &str) -> Credentials {
+    if user.contains(':') {
+        return Credentials::Malformed;
+    }
+    pair(user, password).unwrap_or(Credentials::Malformed)
+}
+
+fn pair(user: &str, password: &str) -> Option<Credentials> {
+    if user.chars().chain(password.chars()).any(char::is_control) {
+        return None;
+    }
+    match (user, password) {
+        ("", "") => Some(Credentials::Anonymous),
+        ("", _) => None,
+        _ => Some(Credentials::Password { user: user.to_owned(), password: Secret::new(password) }),
+    }
+}
+
+/// RFC 6750, 2.1: `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`.
+fn is_b64token(text: &str) -> bool {
+    let body = text.trim_end_matches('=');
+    !body.is_empty() && body.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use http::header::AUTHORIZATION;
+    use http::{HeaderMap, HeaderValue};
+    use proptest::prelude::*;
+
+    use super::{Credentials, basic};
+
+    fn header(value: &str) -> Credentials {
+        basic(&HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(value).unwrap())]))
+    }
+
+    fn encoded(text: impl AsRef<[u8]>) -> Credentials {
+        header(&format!("Basic {}", STANDARD.encode(text)))
+    }
+
+    fn is_pair(credentials: &Credentials, name: &str, secret: &str) -> bool {
+        matches!(credentials, Credentials::Password { user, password } if user == name && password.expose() == secret)
+    }
+
+    #[test]
+    fn no_credentials_are_anonymous() {
+        for credentials in
+            [basic(&HeaderMap::new()), header("Basic Og=="), header("basic  Og=="), header(""), header("Basic")]
+        {
+            assert!(matches!(credentials, Credentials::Anonymous), "{credentials:?}");
+        }
+    }
+
+    #[test]
+    fn the_specification_s_examples_parse() {
+        assert!(is_pair(&header("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="), "Aladdin", "open sesame"));
+        assert!(is_pair(&header("BASIC dGVzdDoxMjPCow=="), "test", "123£"));
+    }
+
+    #[test]
+    fn the_first_colon_separates() {
+        assert!(is_pair(&encoded("alice:a:b:"), "alice", "a:b:"));
+        assert!(is_pair(&encoded("alice:"), "alice", ""));
+    }
+
+    #[test]
+    fn what_is_broken_is_malformed_and_never_anonymous() {
+        for credentials in [
+            encoded("alice"),
+            encoded(":secret"),
+            encoded("al\0ice:x"),
+            encoded("alice:x\n"),
+            encoded(b"alice:\xff"),
+            encoded(b"alice:\xc0\xaf"),
+            header("Basic !!!"),
+            header("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ"),
+            header("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ== x"),
+            header("Bearer"),
+            header("Bearer a b"),
+            header("Bearer ="),
+            header("Bearer a=b"),
+            header("Digest username=x"),
+            header("BasicOg=="),
+            super::from_parts("a:b", "c"),
+            super::from_parts("", "c"),
+        ] {
+            assert!(matches!(credentials, Credentials::Malformed), "{credentials:?}");
+        }
+    }
+
+    #[test]
+    fn two_headers_are_malformed() {
+        let value = HeaderValue::from_static("Basic Og==");
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, value.clone()), (AUTHORIZATION, value)]);
+        assert!(matches!(basic(&headers), Credentials::Malformed));
+    }
+
+    #[test]
+    fn bearer_tokens_are_kept_as_they_are() {
+        let Credentials::Bearer(token) = header("bearer  eyJ.a-_~+/b==") else { panic!("not a token") };
+        assert_eq!(token.expose(), "eyJ.a-_~+/b==");
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let shown = format!("{:?} {:?}", encoded("alice:hunter2"), header("Bearer hunter2"));
+        assert!(shown.contains("alice") && !shown.contains("hunter2"), "{shown}");
+    }
+
+    proptest! {
+        #[test]
+        fn every_proper_pair_comes_back(user in "[^:\\p{Cc}]{1,20}", secret in "\\P{Cc}{0,20}") {
+            let text = [&*user, ":", &*secret].concat();
+            prop_assert!(is_pair(&encoded(text), &user, &secret));
+            prop_assert!(is_pair(&super::from_parts(&user, &secret), &user, &secret));
+        }
+
+        #[test]
+        fn nothing_panics(value in "[ -~]{0,60}") {
+            header(&value);
+        }
+    }
+}

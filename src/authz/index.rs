@@ -1,0 +1,132 @@
+//! Finding the rules that may apply to a question without looking at all of them.
+//!
+//! Rules are filed by whom they name (an exact user or group, or a kind of caller) and, within that, by the text that
+//! every matching name begins with. A question looks up only prefixes of its own name. What is found may still not
+//! match; what is not found certainly does not.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::{Rule, Target, Who};
+use crate::subject::Caller;
+
+/// What a question is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum About<'a> {
+    Repository(&'a str),
+    Catalog,
+    Path(&'a str),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    anyone: Shelf,
+    anonymous: Shelf,
+    /// `authenticated`, and globs over names of users and groups.
+    authenticated: Shelf,
+    users: HashMap<Box<str>, Shelf>,
+    groups: HashMap<Box<str>, Shelf>,
+}
+
+/// The rules for one kind of caller.
+#[derive(Debug, Default)]
+struct Shelf {
+    repositories: Prefixes,
+    paths: Prefixes,
+    catalog: Vec<usize>,
+}
+
+/// Rules by literal prefix.
+#[derive(Debug, Default)]
+struct Prefixes {
+    rules: HashMap<Box<str>, Vec<usize>>,
+    lengths: BTreeSet<usize>,
+}
+
+impl Index {
+    pub(super) fn new(rules: &[Rule]) -> Self {
+        let mut index = Self::default();
+        for (number, rule) in rules.iter().enumerate() {
+            for who in &rule.who {
+                index.shelf(who).file(number, &rule.target);
+            }
+        }
+        index
+    }
+
+    /// Numbers of the rules that may apply, ascending and each once.
+    pub(super) fn candidates(&self, caller: &Caller, about: About<'_>) -> Vec<usize> {
+        let mut found = Vec::new();
+        let mut look = |shelf: Option<&Shelf>| {
+            if let Some(shelf) = shelf {
+                shelf.find(about, &mut found);
+            }
+        };
+        look(Some(&self.anyone));
+        match caller {
+            Caller::Anonymous => look(Some(&self.anonymous)),
+            Caller::Known(subject) => {
+                look(Some(&self.authenticated));
+                look(self.users.get(subject.name.as_str()));
+                for group in &subject.groups {
+                    look(self.groups.get(group.as_str()));
+                }
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    fn shelf(&mut self, who: &Who) -> &mut Shelf {
+        match who {
+            Who::Anyone => &mut self.anyone,
+            Who::Anonymous => &mut self.anonymous,
+            Who::Authenticated => &mut self.authenticated,
+            Who::User(glob) => match glob.exact() {
+                Some(name) => self.users.entry(name.into()).or_default(),
+                None => &mut self.authenticated,
+            },
+            Who::Group(glob) => match glob.exact() {
+                Some(name) => self.groups.entry(name.into()).or_default(),
+                None => &mut self.authenticated,
+            },
+        }
+    }
+}
+
+impl Shelf {
+    fn file(&mut self, number: usize, target: &Target) {
+        match target {
+            Target::Catalog => self.catalog.push(number),
+            Target::Repositories { patterns, .. } => {
+                patterns.iter().for_each(|pattern| self.repositories.file(number, pattern.literal_prefix()));
+            }
+            Target::Paths { patterns, .. } => {
+                patterns.iter().for_each(|pattern| self.paths.file(number, pattern.literal_prefix()));
+            }
+        }
+    }
+
+    fn find(&self, about: About<'_>, found: &mut Vec<usize>) {
+        match about {
+            About::Repository(name) => self.repositories.find(name, found),
+            About::Path(path) => self.paths.find(path, found),
+            About::Catalog => found.extend(&self.catalog),
+        }
+    }
+}
+
+impl Prefixes {
+    fn file(&mut self, number: usize, prefix: &str) {
+        self.lengths.insert(prefix.len());
+        self.rules.entry(prefix.into()).or_default().push(number);
+    }
+
+    fn find(&self, name: &str, found: &mut Vec<usize>) {
+        for length in self.lengths.range(..=name.len()) {
+            if let Some(rules) = name.get(..*length).and_then(|prefix| self.rules.get(prefix)) {
+                found.extend(rules);
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! `[limits]` and `[log]`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::reader::{Item, Section, shown};
+
+/// `[limits]`.
+#[derive(Debug)]
+pub struct Limits {
+    /// Bytes of a request head (default 32 KiB).
+    pub header_bytes: usize,
+    /// Number of request headers (default 100).
+    pub header_count: usize,
+    /// Passwords hashed at once (default: the number of cores); as many again times eight may wait, beyond it 429.
+    pub password_hashing: usize,
+    /// How long a verified password is remembered under a keyed hash (default 60 s; 0 turns it off).
+    pub password_cache: Duration,
+    /// Tokens whose verification is remembered (default 10,000).
+    pub token_cache: usize,
+    /// Scopes in one token request (default 64).
+    pub scopes: usize,
+}
+
+/// `[log]`.
+#[derive(Debug)]
+pub struct Log {
+    /// `tracing` filter, such as `info` or `tidegate=debug` (default `info`).
+    pub level: String,
+    /// Format of events and lines on standard error and output.
+    pub format: LogFormat,
+    /// Where request lines go (default: standard output).
+    pub requests: LogTarget,
+    /// Where audit lines go (default: standard output).
+    pub audit: LogTarget,
+}
+
+/// Format of logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Human on a terminal, JSON otherwise.
+    Auto,
+    /// For eyes.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogTarget {
+    /// Nowhere.
+    Off,
+    /// Standard output.
+    Stdout,
+    /// Appended to a file.
+    File(PathBuf),
+}
+
+/// Reads the section, or its defaults when it is missing.
+pub(super) fn limits(section: Option<Section<'_>>) -> Limits {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut limits = Limits {
+        header_bytes: 32 << 10,
+        header_count: 100,
+        password_hashing: cores,
+        password_cache: Duration::from_mins(1),
+        token_cache: 10_000,
+        scopes: 64,
+    };
+    if let Some(mut section) = section {
+        limits.header_bytes = section.size("header_bytes", limits.header_bytes, 8 << 10..=1 << 20);
+        limits.header_count = section.number("header_count", limits.header_count, 16..=1000);
+        limits.password_hashing = section.number("password_hashing", limits.password_hashing, 1..=1024);
+        limits.password_cache =
+            section.duration("password_cache", limits.password_cache, Duration::ZERO..=Duration::from_hours(1));
+        limits.token_cache = section.number("token_cache", limits.token_cache, 1..=10_000_000);
+        limits.scopes = section.number("scopes", limits.scopes, 1..=1000);
+        section.finish();
+    }
+    limits
+}
+
+/// Reads the section, or its defaults when it is missing.
+pub(super) fn log(section: Option<Section<'_>>) -> Log {
+    let mut log =
+        Log { level: "info".into(), format: LogFormat::Auto, requests: LogTarget::Stdout, audit: LogTarget::Stdout };
+    let Some(mut section) = section else { return log };
+    if let Some(level) = section.take("level").and_then(|item| level(&item)) {
+        log.level = level;
+    }
+    let formats = [("auto", LogFormat::Auto), ("human", LogFormat::Human), ("json", LogFormat::Json)];
+    if let Some(format) = section.take("format").and_then(|item| item.word(&formats)) {
+        log.format = format;
+    }
+    if let Some(target) = section.take("requests").and_then(|item| target(&item)) {
+        log.requests = target;
+    }
+    if let Some(item) = section.take("audit") {
+        if let Some(target) = target(&item) {
+            log.audit = target;
+        }
+        if log.audit == LogTarget::Off {
+            let message = "decisions and tokens leave no trace";
+            item.reader.warn("audit-off", item.span, message, "write them to a file: { file = \"audit.log\" }");
+        }
+    }
+    section.finish();
+    log
+}
+
+fn level(item: &Item<'_>) -> Option<String> {
+    let text = item.text()?;
+    match tracing_subscriber::EnvFilter::builder().parse(text) {
+        Ok(_) if !text.is_empty() => Some(text.to_owned()),
+        _ => {
+            let message = format!("\"{}\" is no log level", shown(text));
+            item.fail(
+                "wrong-value",
+                message,
+                "error, warn, info, debug or trace, or by module as in \"info,tidegate=debug\"",
+            );
+            None
+        }
+    }
+}
+
+fn target(item: &Item<'_>) -> Option<LogTarget> {
+    if let DeValue::Table(_) = item.value {
+        let mut section = item.section(format!("`{}`", item.name))?;
+        let file = section.require("file", "\"tidegate.log\"");
+        section.finish();
+        return file?.path().map(LogTarget::File);
+    }
+    match item.text_as("\"stdout\", \"off\" or { file = \"path\" }")? {
+        "stdout" => Some(LogTarget::Stdout),
+        "off" => Some(LogTarget::Off),
+        text => {
+            item.fail(
+                "wrong-value",
+                format!("`{}` cannot be \"{}\"", item.name, shown(text)),
+                "write \"stdout\", \"off\" or { file = \"path\" }",
+            );
+            None
+        }
+    }
+}

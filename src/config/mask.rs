@@ -1,0 +1,92 @@
+//! Which values of a file are secret, so that no message ever shows their line as it stands.
+//!
+//! This runs before anything is checked, on names alone: a secret under a misspelt key or of a wrong type is still one.
+
+use toml::de::{DeTable, DeValue};
+
+use super::source::{Source, Span};
+
+/// Spans of the values that are secret: what stands under a key that sounds like one, and what stands where an account is
+/// expected but is none. The `env` and `file` of a secret are no secrets.
+pub(super) fn secrets(root: &DeTable<'_>) -> Vec<Span> {
+    let mut spans = Vec::new();
+    table(root, false, &mut spans);
+    if let Some(users) = root.get("users") {
+        account_holder(users.get_ref(), users.span().into(), &mut spans);
+    }
+    spans
+}
+
+fn account_holder(users: &DeValue<'_>, span: Span, spans: &mut Vec<Span>) {
+    let DeValue::Table(users) = users else { return spans.push(span) };
+    for account in users.values() {
+        match account.get_ref() {
+            DeValue::Table(fields) => secret_fields(fields, &["groups"], spans),
+            _ => spans.push(account.span().into()),
+        }
+    }
+}
+
+/// Of an account, everything but these keys is taken for secret.
+fn secret_fields(fields: &DeTable<'_>, plain: &[&str], spans: &mut Vec<Span>) {
+    for (key, field) in fields {
+        if !plain.contains(&&**key.get_ref()) {
+            value(field.get_ref(), field.span().into(), true, spans);
+        }
+    }
+}
+
+fn table(fields: &DeTable<'_>, secret: bool, spans: &mut Vec<Span>) {
+    for (key, field) in fields {
+        let name: &str = key.get_ref();
+        if name == "basic" {
+            match field.get_ref() {
+                DeValue::Table(fields) => secret_fields(fields, &["username"], spans),
+                _ => spans.push(field.span().into()),
+            }
+        } else if secret && matches!(name, "env" | "file") {
+            // Names the secret, does not hold it.
+        } else {
+            value(field.get_ref(), field.span().into(), secret || sounds_secret(name), spans);
+        }
+    }
+}
+
+fn value(value_: &DeValue<'_>, span: Span, secret: bool, spans: &mut Vec<Span>) {
+    match value_ {
+        DeValue::Table(fields) => table(fields, secret, spans),
+        DeValue::Array(items) => {
+            for item in items.iter() {
+                value(item.get_ref(), item.span().into(), secret, spans);
+            }
+        }
+        // A URL with a user before its host may have a password there.
+        DeValue::String(text) if text.contains("://") && text.contains('@') => spans.push(span),
+        // Flags and small settings such as `limits.password_cache` are fine to show.
+        DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Datetime(_) if secret => {
+            spans.push(span)
+        }
+        _ => {}
+    }
+}
+
+fn sounds_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    let setting = matches!(key.as_str(), "password_hashing" | "password_cache" | "token_cache");
+    !setting && ["pass", "pwd", "secret", "hash", "credential_value"].iter().any(|word| key.contains(word))
+}
+
+/// What to hide of a line that is no TOML: nothing is known of it but its text. A line that mentions a secret is shown up to
+/// its first `=`; a line that neither assigns nor opens a table may be the middle of a secret text, and is not shown.
+pub(super) fn broken_line(source: &Source<'_>, line: usize) -> Vec<Span> {
+    let whole = source.line_span(line);
+    let text = source.slice(whole);
+    let trimmed = text.trim_start();
+    let suspicious = sounds_secret(text) || text.contains("basic") || text.contains("$2") || text.contains("$argon2");
+    match text.find('=') {
+        Some(at) if suspicious => vec![Span { start: whole.start + at + 1, end: whole.end }],
+        Some(_) => Vec::new(),
+        None if trimmed.is_empty() || (trimmed.starts_with('[') && !suspicious) => Vec::new(),
+        None => vec![whole],
+    }
+}

@@ -1,0 +1,183 @@
+//! `[[route]]`: which paths go to which upstream, and how they are judged.
+
+use std::sync::Arc;
+
+use toml::de::DeValue;
+
+use super::filter::filter;
+use super::reader::{Item, Section, shown};
+use super::upstream::{Credentials, Upstreams, credentials};
+use crate::jq::Filter;
+
+/// `[[route]]`.
+#[derive(Debug)]
+pub struct Route {
+    /// Path prefix, matched on segment boundaries; begins with `/`.
+    pub prefix: String,
+    /// Index into `Config::upstreams`.
+    pub upstream: usize,
+    /// How requests are judged.
+    pub auth: RouteAuth,
+    /// What the upstream is told; the upstream's own setting unless the route overrides it.
+    pub credentials: Credentials,
+    /// A filter of its own; the `[identity]` filter otherwise.
+    pub filter: Option<Arc<Filter>>,
+}
+
+/// How the requests of a route are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteAuth {
+    /// By the registry grammar, bearer challenges and repository rules.
+    Registry,
+    /// By rules with `paths` and `methods`.
+    Api,
+    /// Not at all; `Authorization` is stripped.
+    Public,
+}
+
+/// Where the registry's own endpoints are: only these can be judged by its grammar, and only by it.
+const REGISTRY: [&str; 2] = ["/v2", "/extensions/v2"];
+
+/// Reads the routes, and sorts them by prefix, longest first.
+pub(super) fn routes(sections: Vec<Section<'_>>, upstreams: &Upstreams) -> Vec<Route> {
+    let mut routes: Vec<Route> = Vec::new();
+    let mut prefixes: Vec<String> = Vec::new();
+    for section in sections {
+        routes.extend(route(section, upstreams, &mut prefixes));
+    }
+    routes.sort_by(|a, b| b.prefix.len().cmp(&a.prefix.len()).then_with(|| a.prefix.cmp(&b.prefix)));
+    routes
+}
+
+fn route(mut section: Section<'_>, upstreams: &Upstreams, prefixes: &mut Vec<String>) -> Option<Route> {
+    let prefix_item = section.require("prefix", "\"/v2/\"");
+    let upstream_item = section.require("upstream", "\"registry\"");
+    let auth_item = section.require("auth", "\"registry\"");
+    let credentials_item = section.take("credentials");
+    let identity_item = section.take("identity");
+    section.finish();
+
+    let prefix = prefix_item.and_then(|item| prefix(&item, prefixes));
+    let words = [("registry", RouteAuth::Registry), ("api", RouteAuth::Api), ("public", RouteAuth::Public)];
+    let auth = auth_item.and_then(|item| item.word(&words));
+    if let (Some(item), Some(prefix), Some(auth)) = (prefix_item, &prefix, auth) {
+        fits(&item, prefix, auth);
+    }
+    let index = upstream_item.and_then(|item| upstream(&item, upstreams));
+    let own = credentials_item.map(|item| credentials(&item));
+    let own_filter = identity_item.map(|item| own_filter(&item));
+
+    let (prefix, index, auth) = (prefix?, index?, auth?);
+    let credentials = match own {
+        Some(own) => own?,
+        None => upstreams.list.get(index)?.credentials.clone(),
+    };
+    let credentials = suits(auth, credentials, credentials_item, upstream_item?)?;
+    let filter = match own_filter {
+        Some(filter) => Some(filter?),
+        None => None,
+    };
+    if let (Some(item), false) = (identity_item, matches!(credentials, Credentials::Identity)) {
+        let message = "this filter is never run: the route's upstream is not told the identity";
+        item.reader.warn(
+            "unused-filter",
+            item.key,
+            message,
+            "set `credentials = \"identity\"` on this route, or leave the filter out",
+        );
+    }
+    Some(Route { prefix, upstream: index, auth, credentials, filter })
+}
+
+fn prefix(item: &Item<'_>, prefixes: &mut Vec<String>) -> Option<String> {
+    let text = item.text()?;
+    if !is_normal_path(text) {
+        let message = format!("\"{}\" is no path prefix", shown(text));
+        item.fail(
+            "wrong-value",
+            message,
+            "begin it with `/`, without empty, `.` and `..` segments and without escapes, as in \"/v2/\"",
+        );
+        return None;
+    }
+    // `/v2` and `/v2/` cover the same paths: prefixes match whole segments.
+    let key = text.trim_end_matches('/').to_owned();
+    if prefixes.contains(&key) {
+        item.fail("duplicate", format!("there is another route for \"{text}\""), "a prefix goes to one upstream");
+        return None;
+    }
+    prefixes.push(key);
+    Some(text.to_owned())
+}
+
+/// Whether a path is absolute, unescaped, and would survive normalization as it is.
+pub(super) fn is_normal_path(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@/".contains(&byte);
+    let Some(rest) = text.strip_prefix('/') else { return false };
+    let segments = rest.strip_suffix('/').unwrap_or(rest);
+    let normal = rest.is_empty() || segments.split('/').all(|segment| !matches!(segment, "" | "." | ".."));
+    text.bytes().all(plain) && normal
+}
+
+/// The registry's paths are for registry routes, and registry routes are for them.
+fn fits(item: &Item<'_>, prefix: &str, auth: RouteAuth) {
+    let within = REGISTRY
+        .iter()
+        .any(|root| prefix.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
+    match auth {
+        RouteAuth::Registry if !within => {
+            let message = format!("a route with `auth = \"registry\"` cannot have the prefix \"{prefix}\"");
+            item.fail(
+                "wrong-value",
+                message,
+                "the registry is at \"/v2/\" or \"/extensions/v2/\"; for other paths set `auth = \"api\"`",
+            );
+        }
+        RouteAuth::Api | RouteAuth::Public if within => {
+            let message = format!("\"{prefix}\" belongs to the registry, and this route is not judged by its grammar");
+            item.fail("wrong-value", message, "set `auth = \"registry\"`, or choose another prefix");
+        }
+        _ => {}
+    }
+}
+
+fn upstream(item: &Item<'_>, upstreams: &Upstreams) -> Option<usize> {
+    let text = item.text()?;
+    if let Some(index) = upstreams.names.get(text) {
+        return *index;
+    }
+    let names = || upstreams.names.keys().map(String::as_str);
+    let hint = match super::nearest::nearest(text, names()) {
+        Some(name) => format!("did you mean \"{name}\"?"),
+        None if upstreams.names.is_empty() => "add an [[upstream]] with this name".into(),
+        None => format!("the upstreams are {}", names().collect::<Vec<_>>().join(", ")),
+    };
+    item.fail("unknown-upstream", format!("there is no upstream \"{}\"", shown(text)), hint);
+    None
+}
+
+/// Tokens that go upstream say what a registry operation needs, and a public route has no caller to speak of.
+fn suits(auth: RouteAuth, credentials: Credentials, own: Option<Item<'_>>, upstream: Item<'_>) -> Option<Credentials> {
+    let token = matches!(credentials, Credentials::ForwardToken | Credentials::MintToken);
+    match (auth, own) {
+        (RouteAuth::Public, None) if token => Some(Credentials::None),
+        (RouteAuth::Api | RouteAuth::Public, own) if token => {
+            let message = "only a route with `auth = \"registry\"` can send a token upstream";
+            let hint = "set `credentials = \"identity\"` or \"none\" on this route";
+            own.unwrap_or(upstream).fail("wrong-credentials", message, hint);
+            None
+        }
+        _ => Some(credentials),
+    }
+}
+
+/// `identity` of a route: a filter, or `{ filter = … }`.
+fn own_filter(item: &Item<'_>) -> Option<Arc<Filter>> {
+    if let DeValue::String(_) = item.value {
+        return filter(item);
+    }
+    let mut section = item.section("`identity` of a route")?;
+    let text = section.require("filter", "\"{identity: {user: {username: .subject}}}\"");
+    section.finish();
+    filter(&text?)
+}

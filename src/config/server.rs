@@ -1,0 +1,213 @@
+//! `[server]` and `[admin]`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::reader::{Item, Reader, Section, shown};
+use super::source::Span;
+use super::url::{PublicUrl, public_url};
+
+/// `[server]`.
+#[derive(Debug)]
+pub struct Server {
+    /// Addresses to listen on; port 0 picks a free one. Never empty.
+    pub listen: Vec<SocketAddr>,
+    /// What clients call the gateway; the first is the default. Never empty.
+    pub public_urls: Vec<PublicUrl>,
+    /// Peers whose `X-Forwarded-*`, `Forwarded` and `X-Request-Id` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Where the generated key lives.
+    pub state_dir: PathBuf,
+    /// Worker threads; default: the number of cores.
+    pub workers: usize,
+    /// How long a client may take to send a request head (default 15 s).
+    pub header_timeout: Duration,
+    /// How long a kept-alive connection may be idle between requests (default 75 s).
+    pub idle_timeout: Duration,
+    /// How long a request or response body may stand still (default 60 s).
+    pub body_idle_timeout: Duration,
+    /// How long in-flight requests may take to finish after SIGTERM (default 30 s).
+    pub drain_timeout: Duration,
+}
+
+/// `[admin]`.
+#[derive(Debug)]
+pub struct Admin {
+    /// Where `/healthz` and `/readyz` are served.
+    pub listen: SocketAddr,
+}
+
+/// The shortest and the longest time-out that makes sense.
+pub(super) const TIMEOUTS: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(24);
+
+pub(super) fn server(mut section: Section<'_>) -> Option<Server> {
+    section.not_built("tls", "let a proxy in front end TLS, and name it in `trusted_proxies`");
+    let listen = section.require("listen", "[\"127.0.0.1:5000\"]").map(|item| addresses(&item));
+    let public_urls = section.require("public_url", "\"http://127.0.0.1:5000\"").map(|item| public_urls(&item));
+    let trusted_proxies = section
+        .take("trusted_proxies")
+        .map_or_else(Vec::new, |item| item.list_or_one().iter().filter_map(network).collect());
+    let state_dir = match section.take("state_dir") {
+        Some(item) => item.path(),
+        None => Some(section.reader.resolve("state")),
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = section.number("workers", cores, 1..=1024);
+    let header_timeout = section.duration("header_timeout", Duration::from_secs(15), TIMEOUTS);
+    let idle_timeout = section.duration("idle_timeout", Duration::from_secs(75), TIMEOUTS);
+    let body_idle_timeout = section.duration("body_idle_timeout", Duration::from_mins(1), TIMEOUTS);
+    let drain_timeout = section.duration("drain_timeout", Duration::from_secs(30), Duration::ZERO..=*TIMEOUTS.end());
+    let (reader, header) = (section.reader, section.header);
+    section.finish();
+    let server = Server {
+        listen: listen?,
+        public_urls: public_urls?,
+        trusted_proxies,
+        state_dir: state_dir?,
+        workers,
+        header_timeout,
+        idle_timeout,
+        body_idle_timeout,
+        drain_timeout,
+    };
+    exposed(&server, reader, header);
+    Some(server)
+}
+
+pub(super) fn admin(mut section: Section<'_>) -> Option<Admin> {
+    let item = section.require("listen", "\"127.0.0.1:5001\"");
+    section.finish();
+    let item = item?;
+    let listen = address(&item)?;
+    if !listen.ip().is_loopback() {
+        let message = format!("the admin listener at {listen} is not bound to a loopback address");
+        let hint = "it asks for no credentials: bind it to 127.0.0.1, or see that only probes and monitoring reach it";
+        item.reader.warn("public-admin", item.span, message, hint);
+    }
+    Some(Admin { listen })
+}
+
+fn addresses(item: &Item<'_>) -> Vec<SocketAddr> {
+    let items = item.list_or_one();
+    if items.is_empty() {
+        item.fail("empty-list", format!("`{}` must not be empty", item.name), "");
+    }
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for item in items {
+        let Some(address) = address(&item) else { continue };
+        if address.port() != 0 && addresses.contains(&address) {
+            item.fail("duplicate", format!("{address} is listed twice"), "");
+        }
+        addresses.push(address);
+    }
+    addresses
+}
+
+/// One address to listen on.
+pub(super) fn address(item: &Item<'_>) -> Option<SocketAddr> {
+    let text = item.text_as("an address such as \"127.0.0.1:5000\"")?;
+    if text.starts_with("unix:") {
+        item.fail(
+            "not-built",
+            "`unix:` listeners are not built yet",
+            "listen on a loopback address, such as \"127.0.0.1:5000\"",
+        );
+        return None;
+    }
+    let address = text.parse().ok();
+    if address.is_none() {
+        let hint = match text.rsplit_once(':') {
+            Some(("", port)) if port.parse::<u16>().is_ok() => {
+                format!("write \"0.0.0.0:{port}\" for all IPv4 addresses, \"[::]:{port}\" for IPv6 too")
+            }
+            Some(("localhost", port)) if port.parse::<u16>().is_ok() => {
+                format!("names are not resolved here: write \"127.0.0.1:{port}\"")
+            }
+            _ if text.parse::<std::net::IpAddr>().is_ok() => {
+                "the port is missing, as in \"127.0.0.1:5000\" or \"[::1]:5000\"".into()
+            }
+            _ => "write an IP address and a port, as in \"127.0.0.1:5000\" or \"[::1]:5000\"".into(),
+        };
+        item.fail("wrong-value", format!("\"{}\" is no address to listen on", shown(text)), hint);
+    }
+    address
+}
+
+fn public_urls(item: &Item<'_>) -> Vec<PublicUrl> {
+    let items = item.list_or_one();
+    if items.is_empty() {
+        item.fail("empty-list", "`public_url` must not be empty", "");
+    }
+    let mut urls: Vec<PublicUrl> = Vec::new();
+    for item in items {
+        let Some(url) = public_url(&item) else { continue };
+        if urls.contains(&url) {
+            item.fail("duplicate", format!("{}://{} is listed twice", url.scheme, url.authority), "");
+        }
+        if url.scheme == http::uri::Scheme::HTTP && !is_loopback(&url.authority) {
+            let message = format!("clients are told to send passwords to http://{} in the clear", url.authority);
+            item.reader.warn(
+                "plain-http",
+                item.span,
+                message,
+                "put a proxy with TLS in front, and name its https URL here",
+            );
+        }
+        urls.push(url);
+    }
+    urls
+}
+
+/// A network, or one address as the network of it alone.
+pub(super) fn network(item: &Item<'_>) -> Option<IpNet> {
+    let text = item.text_as("a network such as \"10.0.0.0/8\"")?;
+    if let Ok(address) = text.parse::<std::net::IpAddr>() {
+        return Some(address.into());
+    }
+    match text.parse::<IpNet>() {
+        Ok(network) if network.trunc() == network => Some(network),
+        Ok(network) => {
+            let message = format!("\"{text}\" has bits set beyond its prefix");
+            item.fail(
+                "wrong-value",
+                message,
+                format!("write \"{}\" for the network, \"{}\" for the one address", network.trunc(), network.addr()),
+            );
+            None
+        }
+        Err(_) => {
+            item.fail(
+                "wrong-value",
+                format!("\"{}\" is no network", shown(text)),
+                "write \"10.0.0.0/8\", \"fd00::/8\" or a single address",
+            );
+            None
+        }
+    }
+}
+
+/// Whether an authority names this host alone.
+fn is_loopback(authority: &str) -> bool {
+    let host = authority.rsplit_once(':').filter(|(_, port)| !port.contains(']')).map_or(authority, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Passwords over the network in the clear: no TLS of our own, and nobody in front who could end it.
+fn exposed(server: &Server, reader: &Reader<'_>, header: Span) {
+    let Some(open) = server.listen.iter().find(|address| !address.ip().is_loopback()) else { return };
+    let https = server.public_urls.iter().any(|url| url.scheme == http::uri::Scheme::HTTPS);
+    if !https {
+        let message = format!("{open} is reachable from other hosts, and no public_url is https");
+        reader.warn("open-listener", header, message, "listen on a loopback address, or put a proxy with TLS in front");
+    } else if server.trusted_proxies.is_empty() {
+        let message = format!("{open} is reachable from other hosts, and no proxy is trusted");
+        let hint = "name the proxy that ends TLS in `trusted_proxies`: else client addresses in rules and logs are the proxy's";
+        reader.warn("untrusted-proxy", header, message, hint);
+    }
+}

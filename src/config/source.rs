@@ -1,0 +1,151 @@
+//! The text of a configuration file: offsets to lines and columns, and lines fit to be shown.
+//!
+//! What must not be shown is marked here before the first line is printed; what is secret is decided in `mask`.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::report::Place;
+
+/// A range of bytes of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
+
+impl From<Range<usize>> for Span {
+    fn from(range: Range<usize>) -> Self {
+        Self { start: range.start, end: range.end }
+    }
+}
+
+/// The text of a file, with its name as the operator wrote it.
+#[derive(Debug)]
+pub(super) struct Source<'a> {
+    name: Arc<str>,
+    text: &'a str,
+    /// Where each line begins.
+    lines: Vec<usize>,
+    /// What is shown as `****`; sorted, not overlapping.
+    masks: Vec<Span>,
+}
+
+/// How a masked value is shown: always the same, so that not even its length is told.
+const MASK: &str = "****";
+/// A tab is shown as that many blanks, so that carets stand where they should.
+const TAB: &str = "    ";
+
+impl<'a> Source<'a> {
+    pub(super) fn new(name: &str, text: &'a str) -> Self {
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { name: name.into(), text, lines, masks: Vec::new() }
+    }
+
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The text of a span as it stands in the file.
+    pub(super) fn slice(&self, span: Span) -> &'a str {
+        self.text.get(span.start..span.end).unwrap_or_default()
+    }
+
+    /// Hides these spans from every line that is shown from now on.
+    pub(super) fn mask(&mut self, mut spans: Vec<Span>) {
+        spans.sort_by_key(|span| span.start);
+        let mut end = 0;
+        for span in &mut spans {
+            span.start = span.start.max(end);
+            end = end.max(span.end);
+        }
+        spans.retain(|span| span.start < span.end);
+        self.masks = spans;
+    }
+
+    /// The line of an offset, from 1.
+    pub(super) fn line(&self, offset: usize) -> usize {
+        self.lines.partition_point(|&start| start <= offset)
+    }
+
+    /// The bytes of a line (from 1), without its end.
+    pub(super) fn line_span(&self, line: usize) -> Span {
+        let start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or(self.text.len());
+        let end = self.lines.get(line).copied().unwrap_or(self.text.len());
+        let text = self.text.get(start..end).unwrap_or_default();
+        Span { start, end: start + text.trim_end_matches(['\n', '\r']).len() }
+    }
+
+    /// Where a span begins, with its line as it may be shown. A span over several lines is cut at the end of the first.
+    pub(super) fn place(&self, span: Span) -> Place {
+        let line = self.line(span.start);
+        let whole = self.line_span(line);
+        let (mut shown, mut width) = (String::new(), 0);
+        let (mut column, mut caret, mut caret_end) = (1, None, 0);
+        let mut mask_shown = None;
+        for (at, char) in self.slice(whole).char_indices() {
+            let at = whole.start + at;
+            let piece = match self.mask_at(at) {
+                Some(mask) if mask_shown == Some(mask) => "",
+                Some(mask) => {
+                    mask_shown = Some(mask);
+                    MASK
+                }
+                None if char == '\t' => TAB,
+                None if char.is_control() => "\u{fffd}",
+                None => self.slice(Span { start: at, end: at + char.len_utf8() }),
+            };
+            if at < span.start {
+                column += 1;
+            } else if caret.is_none() {
+                // Within a mask that has been shown already, the caret points at that.
+                caret = Some(if piece.is_empty() { width - MASK.len() } else { width });
+            }
+            shown.push_str(piece);
+            width += piece.chars().count();
+            if at < span.end {
+                caret_end = width;
+            }
+        }
+        let caret = caret.unwrap_or(width);
+        Place { line, column, text: shown, caret, caret_width: caret_end.saturating_sub(caret).max(1) }
+    }
+
+    fn mask_at(&self, offset: usize) -> Option<usize> {
+        let index = self.masks.partition_point(|mask| mask.end <= offset);
+        self.masks.get(index).is_some_and(|mask| mask.start <= offset).then_some(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Source, Span};
+
+    #[test]
+    fn columns_count_characters() {
+        let text = "a = 1\r\nß = \"x\"\r\n";
+        let source = Source::new("f", text);
+        let at = text.find('"').unwrap();
+        let place = source.place(Span { start: at, end: at + 3 });
+        assert_eq!((place.line, place.column, place.text.as_str()), (2, 5, "ß = \"x\""));
+        assert_eq!((place.caret, place.caret_width), (4, 3));
+    }
+
+    #[test]
+    fn a_masked_value_does_not_show_its_length() {
+        let text = "p = 'hunter2hunter2', q = 1";
+        let mut source = Source::new("f", text);
+        source.mask(vec![Span { start: 4, end: 20 }]);
+        let place = source.place(Span { start: 22, end: 23 });
+        assert_eq!((place.column, place.text.as_str(), place.caret), (23, "p = ****, q = 1", 10));
+        let inside = source.place(Span { start: 8, end: 9 });
+        assert_eq!((inside.caret, inside.text.as_str()), (4, "p = ****, q = 1"));
+    }
+
+    #[test]
+    fn the_end_of_the_file_is_a_place() {
+        let source = Source::new("f", "a = ");
+        let place = source.place(Span { start: 4, end: 4 });
+        assert_eq!((place.line, place.column, place.caret, place.caret_width), (1, 5, 4, 1));
+    }
+}

@@ -1,0 +1,187 @@
+//! `[users]`, `[groups]` and `[[authn]]`: who can log in.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::reader::{Item, Section, shown};
+use super::source::Span;
+use crate::authn::PasswordHash;
+use crate::subject::{GroupName, UserName};
+
+/// One entry of `[[authn]]`.
+#[derive(Debug)]
+pub enum Member {
+    /// The inline `[users]`.
+    Users(Vec<User>),
+    /// An htpasswd file with bcrypt entries.
+    Htpasswd {
+        /// The file, already resolved against the configuration's directory.
+        file: PathBuf,
+    },
+}
+
+/// One entry of `[users]`.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// The name.
+    pub name: UserName,
+    /// An argon2id or bcrypt hash in its usual text form.
+    pub password_hash: PasswordHash,
+    /// Groups of this user.
+    pub groups: Vec<GroupName>,
+}
+
+/// The users of a file, with the names of those that are wrong too.
+#[derive(Default)]
+pub(super) struct Users {
+    pub(super) list: Vec<User>,
+    pub(super) names: BTreeSet<String>,
+    /// Where the section begins; `None` when it is missing.
+    pub(super) span: Option<Span>,
+}
+
+pub(super) fn users(item: Option<Item<'_>>, reserved: &[UserName]) -> Users {
+    let Some(item) = item else { return Users::default() };
+    let mut users = Users { span: Some(item.key), ..Users::default() };
+    let Some(section) = item.section("[users]") else { return users };
+    for (text, item) in section.entries() {
+        let name = user_name(text, item, reserved);
+        users.names.insert(text.to_owned());
+        let Some(mut section) = item.section(format!("[users.{}]", shown(text))) else { continue };
+        let password_hash = section.require("password_hash", "\"$argon2id$…\"").and_then(|item| hash(&item));
+        let groups = section
+            .take("groups")
+            .map_or_else(Vec::new, |item| item.list_or_one().iter().filter_map(group_name).collect());
+        section.finish();
+        if let (Some(name), Some(password_hash)) = (name, password_hash) {
+            users.list.push(User { name, password_hash, groups });
+        }
+    }
+    users
+}
+
+fn user_name(text: &str, item: Item<'_>, reserved: &[UserName]) -> Option<UserName> {
+    let fail = |message: String, hint: &str| {
+        item.reader.error("wrong-name", item.key, message, hint);
+        None
+    };
+    match UserName::parse(text) {
+        Err(error) => fail(format!("\"{}\" is no user name", shown(text)), &error.to_string()),
+        Ok(_) if text.contains(':') => {
+            fail(format!("\"{}\" is no user name", shown(text)), "Basic credentials end the name at the first colon")
+        }
+        Ok(name) if reserved.contains(&name) => {
+            let hint = "it is kept for what only the identity filter may produce (`identity.elevated`, and always `admin`): choose another";
+            fail(format!("nobody can be called \"{name}\""), hint)
+        }
+        Ok(name) => Some(name),
+    }
+}
+
+fn hash(item: &Item<'_>) -> Option<PasswordHash> {
+    let secret = item.secret()?;
+    PasswordHash::parse(secret.expose())
+        .map_err(|error| {
+            let hint = format!("{error}; `tidegate hash-password` makes one");
+            item.fail("wrong-value", "this is no password hash", hint);
+        })
+        .ok()
+}
+
+fn group_name(item: &Item<'_>) -> Option<GroupName> {
+    let text = item.text_as("the name of a group")?;
+    GroupName::parse(text)
+        .map_err(|error| item.fail("wrong-name", format!("\"{}\" is no group name", shown(text)), error.to_string()))
+        .ok()
+}
+
+/// Reads `[groups]`: group to members. `known` are the users of this file if there can be no others.
+pub(super) fn groups(item: Option<Item<'_>>, known: Option<&BTreeSet<String>>) -> Vec<(GroupName, Vec<UserName>)> {
+    let Some(section) = item.and_then(|item| item.section("[groups]")) else { return Vec::new() };
+    let mut groups = Vec::new();
+    for (text, item) in section.entries() {
+        let name = GroupName::parse(text).map_err(|error| {
+            let message = format!("\"{}\" is no group name", shown(text));
+            item.reader.error("wrong-name", item.key, message, error.to_string());
+        });
+        let items = item.list_or_one();
+        if items.is_empty() {
+            item.reader.warn("empty-group", item.key, format!("the group `{}` has no members", shown(text)), "");
+        }
+        let members = items.iter().filter_map(|item| group_member(item, known)).collect();
+        if let Ok(name) = name {
+            groups.push((name, members));
+        }
+    }
+    groups
+}
+
+fn group_member(item: &Item<'_>, known: Option<&BTreeSet<String>>) -> Option<UserName> {
+    let text = item.text_as("a member such as \"user:bob\"")?;
+    let Some(name) = text.strip_prefix("user:") else {
+        let hint = if text.starts_with("group:") {
+            "groups do not nest: list the users".into()
+        } else {
+            format!("write \"user:{}\"", shown(text))
+        };
+        item.fail("wrong-value", format!("\"{}\" is no member of a group", shown(text)), hint);
+        return None;
+    };
+    if known.is_some_and(|known| !known.contains(name)) {
+        let message = format!("there is no user \"{}\"", shown(name));
+        let hint = match super::nearest::nearest(name, known.into_iter().flatten().map(String::as_str)) {
+            Some(near) => format!("did you mean \"user:{near}\"?"),
+            None => "nobody of this name can log in".into(),
+        };
+        item.reader.warn("unknown-user", item.span, message, hint);
+    }
+    UserName::parse(name)
+        .map_err(|error| item.fail("wrong-name", format!("\"{}\" is no user name", shown(name)), error.to_string()))
+        .ok()
+}
+
+/// Reads `[[authn]]`. Without it, and with `[users]`, those are who can log in.
+pub(super) fn authn(sections: Option<Vec<Section<'_>>>, users: &Users) -> Vec<Member> {
+    let Some(sections) = sections else {
+        return if users.span.is_some() { vec![Member::Users(users.list.clone())] } else { Vec::new() };
+    };
+    let mut members: Vec<Member> = Vec::new();
+    for mut section in sections {
+        let kind = section.require("kind", "\"users\"");
+        let Some(is_htpasswd) = kind.and_then(|item| item.word(&[("users", false), ("htpasswd", true)])) else {
+            continue;
+        };
+        let Some(kind) = kind else { continue };
+        if is_htpasswd {
+            let file = section.require("file", "\"htpasswd\"").and_then(|item| item.path().map(|file| (item, file)));
+            section.finish();
+            let Some((item, file)) = file else { continue };
+            if members.iter().any(|member| matches!(member, Member::Htpasswd { file: other } if *other == file)) {
+                item.fail("duplicate", "another [[authn]] reads this file already", "");
+                continue;
+            }
+            item.reader.note_secret_file(&file, item.span);
+            members.push(Member::Htpasswd { file });
+        } else {
+            section.finish();
+            if members.iter().any(|member| matches!(member, Member::Users(_))) {
+                kind.fail(
+                    "duplicate",
+                    "another [[authn]] has `kind = \"users\"` already",
+                    "there is one [users], so one such member",
+                );
+                continue;
+            }
+            if users.span.is_none() {
+                kind.reader.warn(
+                    "no-users",
+                    kind.span,
+                    "there are no [users] for this member",
+                    "add [users.NAME] sections, or leave it out",
+                );
+            }
+            members.push(Member::Users(users.list.clone()));
+        }
+    }
+    members
+}

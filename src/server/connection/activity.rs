@@ -1,0 +1,128 @@
+//! What a connection is doing, and how long it may take to begin its next request.
+//!
+//! hyper has one time-out for both "no request yet" and "a request head that does not end". It asks a timer for it though, when
+//! it begins to wait for a head, and drops the timer's future when the head is complete. [`HeadTimer`] uses that to
+//! know exactly when a connection waits, and to time the two apart.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use hyper::rt;
+use tokio::time::sleep;
+
+/// What one connection is doing. Shared by the parts of one task, so the atomics only have to satisfy `Send`.
+#[derive(Debug, Default)]
+pub(crate) struct Activity {
+    waiting: AtomicBool,
+    arrived: AtomicBool,
+    draining: AtomicBool,
+}
+
+impl Activity {
+    /// The socket has read something.
+    pub(crate) fn bytes_arrived(&self) {
+        self.arrived.store(true, Relaxed);
+    }
+
+    /// The gateway is ending: answers from now on are the last on this connection.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Relaxed);
+    }
+
+    /// Whether the gateway is ending.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Relaxed)
+    }
+
+    /// No request is being answered, and nothing of the next one has come.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting.load(Relaxed) && !self.arrived.load(Relaxed)
+    }
+
+    /// A part of a request head has come, and its end has not.
+    pub(crate) fn is_within_head(&self) -> bool {
+        self.waiting.load(Relaxed) && self.arrived.load(Relaxed)
+    }
+
+    fn wait_for_head(&self) {
+        self.arrived.store(false, Relaxed);
+        self.waiting.store(true, Relaxed);
+    }
+
+    fn head_is_complete(&self) {
+        self.waiting.store(false, Relaxed);
+    }
+}
+
+/// The timer of one connection.
+#[derive(Debug)]
+pub(crate) struct HeadTimer {
+    activity: Arc<Activity>,
+    header_timeout: Duration,
+    idle_timeout: Duration,
+    used: AtomicBool,
+}
+
+impl HeadTimer {
+    pub(crate) fn new(activity: Arc<Activity>, header_timeout: Duration, idle_timeout: Duration) -> Self {
+        Self { activity, header_timeout, idle_timeout, used: AtomicBool::new(false) }
+    }
+
+    fn wait(&self) -> Pin<Box<dyn rt::Sleep>> {
+        self.activity.wait_for_head();
+        // A client that has just connected has a request to send; only later ones may take their time.
+        let kept_alive = self.used.swap(true, Relaxed);
+        Box::pin(HeadDeadline {
+            activity: Arc::clone(&self.activity),
+            sleep: Box::pin(sleep(if kept_alive { self.idle_timeout } else { self.header_timeout })),
+            header_timeout: self.header_timeout,
+            head_begun: !kept_alive,
+        })
+    }
+}
+
+/// hyper's server asks for nothing but the deadline of the next head; the durations are ours.
+impl rt::Timer for HeadTimer {
+    fn sleep(&self, _duration: Duration) -> Pin<Box<dyn rt::Sleep>> {
+        self.wait()
+    }
+
+    fn sleep_until(&self, _deadline: Instant) -> Pin<Box<dyn rt::Sleep>> {
+        self.wait()
+    }
+}
+
+/// Lives from the moment a connection waits for a head until that is complete.
+struct HeadDeadline {
+    activity: Arc<Activity>,
+    sleep: Pin<Box<tokio::time::Sleep>>,
+    header_timeout: Duration,
+    head_begun: bool,
+}
+
+impl rt::Sleep for HeadDeadline {}
+
+impl Future for HeadDeadline {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        // Where the beginning of a head was read together with the end of the request before it, nothing arrives until the
+        // rest of it does: such a head has the idle time-out for its first part, which bounds it as well.
+        if !this.head_begun && this.activity.is_within_head() {
+            this.head_begun = true;
+            this.sleep.as_mut().reset(tokio::time::Instant::now() + this.header_timeout);
+        }
+        this.sleep.as_mut().poll(cx)
+    }
+}
+
+impl Drop for HeadDeadline {
+    fn drop(&mut self) {
+        self.activity.head_is_complete();
+    }
+}

@@ -1,0 +1,197 @@
+//! One request and its response, as the request line will tell it.
+//!
+//! The line is written when the response body has been sent or given up, which is when the response body is dropped.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+
+use super::body::{BodyError, ResponseBody};
+use super::challenge::Scheme;
+use super::failure::Failure;
+use super::peer::Peer;
+use super::progress::Progress;
+use crate::access_log::{Decision, LogWriter, RequestLine};
+use crate::audit::AuditLine;
+use crate::registry::RepositoryName;
+use crate::subject::{Caller, UserName};
+
+/// What is known of a request so far.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    log: LogWriter,
+    began: SystemTime,
+    started: Instant,
+    pub(crate) peer: Peer,
+    pub(crate) method: Method,
+    /// The canonical path, once parsed; never a query.
+    pub(crate) path: String,
+    pub(crate) user_agent: Option<HeaderValue>,
+    pub(crate) caller: Caller,
+    pub(crate) operation: Option<&'static str>,
+    pub(crate) repository: Option<RepositoryName>,
+    pub(crate) decision: Decision,
+    /// The user name of credentials that were not verified (yet).
+    pub(crate) claimed: Option<String>,
+    /// What went wrong, in words without secrets.
+    pub(crate) error: Option<String>,
+    pub(crate) upstream: Option<Arc<str>>,
+    pub(crate) upstream_time: Option<Duration>,
+    /// How far the body has come that goes upstream.
+    pub(crate) progress: Option<Arc<Progress>>,
+    /// How the route challenges.
+    pub(crate) scheme: Scheme,
+    /// Whether the client may be sending a body that was given to nobody.
+    pub(crate) unread: bool,
+    /// Whether the answer says that the registry keeps signatures.
+    pub(crate) signatures: bool,
+    status: StatusCode,
+    sent: u64,
+    /// How the response body ended; anything but its end is a broken transfer.
+    whole: bool,
+}
+
+impl Exchange {
+    /// A request that has just come.
+    pub(crate) fn new(log: LogWriter, peer: Peer, method: Method) -> Self {
+        Self {
+            log,
+            began: SystemTime::now(),
+            started: Instant::now(),
+            peer,
+            method,
+            path: String::new(),
+            user_agent: None,
+            caller: Caller::Anonymous,
+            operation: None,
+            repository: None,
+            decision: Decision::Refused,
+            claimed: None,
+            error: None,
+            upstream: None,
+            upstream_time: None,
+            progress: None,
+            scheme: Scheme::Bearer,
+            unread: false,
+            signatures: false,
+            status: StatusCode::OK,
+            sent: 0,
+            whole: false,
+        }
+    }
+
+    /// Notes how the request failed: for its line, for the audit, and in the log where only an operator can mend it.
+    pub(crate) fn fail(&mut self, failure: &Failure) {
+        let request_id = &*self.peer.request_id;
+        match failure {
+            Failure::Upstream(error) => tracing::warn!(request_id, "{error}"),
+            Failure::UpstreamChallenged { .. } => tracing::error!(
+                request_id,
+                "{failure}; hint: `tidegate export` prints what a registry needs to accept our tokens; or change `credentials`"
+            ),
+            Failure::UpstreamUnframed { .. } | Failure::Identity(_) | Failure::Signing => {
+                tracing::error!(request_id, "{failure}");
+            }
+            Failure::AuthenticationUnavailable | Failure::Busy => tracing::warn!(request_id, "{failure}"),
+            _ => {}
+        }
+        match failure {
+            Failure::Challenged { .. } => self.decision = Decision::Challenged,
+            Failure::Denied { .. } => self.decision = Decision::Denied,
+            // What was let through and failed later was allowed all the same.
+            Failure::Upstream(_) | Failure::UpstreamChallenged { .. } | Failure::UpstreamUnframed { .. } => {}
+            _ => self.decision = Decision::Refused,
+        }
+        self.audit_failure(failure);
+        self.error = Some(failure.to_string());
+    }
+
+    /// Whether the client may still be sending a body that nobody reads to its end.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.unread || self.progress.as_ref().is_some_and(|progress| !progress.is_done())
+    }
+
+    /// Writes an audit line.
+    pub(crate) fn audit(&self, line: &AuditLine<'_>) {
+        self.log.audit(line);
+    }
+
+    /// Binds the line to the life of the response.
+    pub(crate) fn follow(mut self, response: Response<ResponseBody>) -> Response<FollowedBody> {
+        self.status = response.status();
+        response.map(|inner| {
+            self.whole = inner.is_end_stream();
+            FollowedBody { inner, exchange: Box::new(self) }
+        })
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let broken = (!self.whole).then_some("the response was not sent whole");
+        self.log.request(&RequestLine {
+            time: self.began,
+            request_id: &self.peer.request_id,
+            client: Some(self.peer.client),
+            method: self.method.as_str(),
+            host: Some(self.peer.host.as_bytes()),
+            path: &self.path,
+            subject: self.caller.name().map(UserName::as_str),
+            operation: self.operation,
+            repository: self.repository.as_ref().map(RepositoryName::as_str),
+            decision: self.decision,
+            status: self.status.as_u16(),
+            upstream: self.upstream.as_deref(),
+            upstream_time: self.upstream_time,
+            total: self.started.elapsed(),
+            bytes_in: self.progress.as_ref().map_or(0, |progress| progress.bytes()),
+            bytes_out: self.sent,
+            user_agent: self.user_agent.as_ref().map(HeaderValue::as_bytes),
+            error: self.error.as_deref().or(broken),
+        });
+    }
+}
+
+/// A response body that counts itself.
+#[derive(Debug)]
+pub struct FollowedBody {
+    inner: ResponseBody,
+    exchange: Box<Exchange>,
+}
+
+impl Body for FollowedBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        let polled = Pin::new(&mut this.inner).poll_frame(context);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref() {
+                    this.exchange.sent += data.len() as u64;
+                }
+                this.exchange.whole = this.inner.is_end_stream();
+            }
+            Poll::Ready(None) => this.exchange.whole = true,
+            _ => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

@@ -1,0 +1,112 @@
+//! Everything that can keep a request from being answered by the upstream. What each becomes on the wire is decided in `respond`.
+
+use std::sync::Arc;
+
+use super::challenge::TokenTrouble;
+use super::headers::FramingError;
+use super::upstream::UpstreamError;
+use crate::identity::IdentityError;
+use crate::registry::{RouteError, Scope};
+
+/// Why a request failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The request is framed or addressed in a way that could be read in two ways.
+    #[error(transparent)]
+    Framing(#[from] FramingError),
+    /// CONNECT and TRACE are not for this gateway.
+    #[error("the method is not supported")]
+    Method,
+    /// No route leads anywhere.
+    #[error("there is no route for this path")]
+    NoRoute,
+    /// A request of a registry or API route that does not parse.
+    #[error(transparent)]
+    Grammar(#[from] RouteError),
+    /// The caller has to say who they are, or to bring a better token.
+    #[error("{trouble}")]
+    Challenged {
+        /// The scopes to ask for.
+        asks: Vec<Scope>,
+        /// What was wrong with the token, if there was one.
+        trouble: TokenTrouble,
+    },
+    /// Name and password are wrong, or the `Authorization` header cannot be read.
+    #[error("incorrect username or password")]
+    WrongCredentials {
+        /// The scopes to ask for.
+        asks: Vec<Scope>,
+    },
+    /// The caller is known and may not do this.
+    #[error("{message}")]
+    Denied {
+        /// Who may not do what, for the client to print.
+        message: String,
+    },
+    /// More passwords wait to be hashed than the bound allows.
+    #[error("too many passwords are being checked")]
+    Busy,
+    /// Who the caller is cannot be found out now.
+    #[error("the user directory is unavailable")]
+    AuthenticationUnavailable,
+    /// The identity filter failed.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// A token could not be signed.
+    #[error("a token could not be signed")]
+    Signing,
+    /// The upstream gave no usable answer.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// The upstream wants credentials that it should not want.
+    #[error("upstream {upstream} answered 401: it does not accept what the gateway tells it ({credentials})")]
+    UpstreamChallenged {
+        /// The upstream's name.
+        upstream: Arc<str>,
+        /// The setting that would have to fit.
+        credentials: &'static str,
+    },
+    /// Only the end of the connection would end the upstream's body.
+    #[error(
+        "upstream {upstream} sent a body that only the end of the connection ends; it cannot be told from a broken one"
+    )]
+    UpstreamUnframed {
+        /// The upstream's name.
+        upstream: Arc<str>,
+    },
+    /// A request to the token endpoint that is not in order.
+    #[error(transparent)]
+    TokenRequest(#[from] TokenRequestError),
+}
+
+/// What is wrong with a request to the token endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenRequestError {
+    /// Not GET or POST.
+    #[error("the token endpoint takes GET and POST")]
+    Method,
+    /// The form is over the limit.
+    #[error("the request body is too large")]
+    TooLarge,
+    /// The body did not come within the bound, or broke off.
+    #[error("the request body did not come")]
+    NoBody,
+    /// Not `application/x-www-form-urlencoded`.
+    #[error("the body must be of type application/x-www-form-urlencoded")]
+    ContentType,
+    /// A parameter is missing, repeated or cannot be decoded.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// A `grant_type` that is not served.
+    #[error("this grant_type is not supported; use password, or GET with Basic credentials")]
+    UnsupportedGrantType,
+    /// `service` is not one of ours.
+    #[error("no such service; this endpoint issues tokens for: {accepted}")]
+    UnknownService {
+        /// The services that are.
+        accepted: String,
+    },
+    /// Name and password are wrong.
+    #[error("incorrect username or password")]
+    WrongCredentials,
+}

@@ -1,0 +1,71 @@
+//! A permitted request, ready to travel: everything that follows from the permit and can be kept with it.
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+use http::uri::PathAndQuery;
+
+use super::failure::Failure;
+use super::routes::{Route, UpstreamCredentials};
+use super::state::State;
+use crate::authz::{PathRequest, Permit, Permitted};
+use crate::registry::{Operation, Scope};
+
+/// The permit with what it means on the wire.
+#[derive(Debug)]
+pub(crate) struct Passage {
+    permit: Permit,
+    /// The route it takes.
+    pub(crate) route: Arc<Route>,
+    /// Path and query, rebuilt from what was parsed.
+    pub(crate) target: PathAndQuery,
+    /// The identity header, where the route sends one and the filter made one.
+    pub(crate) identity: Option<HeaderValue>,
+    /// The rules that it rests on, for the audit.
+    pub(crate) reason: String,
+}
+
+impl Passage {
+    /// Makes ready what a permit allows.
+    pub(crate) fn new(state: &State, route: &Arc<Route>, permit: Permit) -> Result<Self, Failure> {
+        let identity = match (&route.credentials, permit.document()) {
+            (UpstreamCredentials::Identity(identity), Some(document)) => identity.value(&document)?,
+            _ => None,
+        };
+        let target = match permit.permitted() {
+            Permitted::Registry(operation) => operation.path_and_query(),
+            Permitted::Api(request) | Permitted::Public(request) => rebuilt(request),
+        };
+        // What the grammar rebuilds is always a valid target; should it ever not be, nothing is forwarded.
+        let target = target.parse().map_err(|_| Failure::NoRoute)?;
+        let reason = state.name_rules(permit.rules());
+        Ok(Self { permit, route: Arc::clone(route), target, identity, reason })
+    }
+
+    /// The proof itself.
+    pub(crate) fn permit(&self) -> &Permit {
+        &self.permit
+    }
+
+    /// The operation, on registry routes.
+    pub(crate) fn operation(&self) -> Option<&Operation> {
+        match self.permit.permitted() {
+            Permitted::Registry(operation) => Some(operation),
+            Permitted::Api(_) | Permitted::Public(_) => None,
+        }
+    }
+
+    /// What a token needs to grant for it.
+    pub(crate) fn needs(&self) -> Vec<Scope> {
+        self.operation().map(Operation::needs).unwrap_or_default()
+    }
+}
+
+fn rebuilt(request: &PathRequest) -> String {
+    let mut target = request.path.encoded();
+    if !request.query.is_empty() {
+        target.push('?');
+        target.push_str(&request.query.to_string());
+    }
+    target
+}

@@ -1,0 +1,158 @@
+//! Which upstream a path leads to, and how requests to it are judged.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use super::challenge::Scheme;
+use super::upstream::Upstream;
+use crate::identity::IdentityHeader;
+use crate::registry::path::RequestPath;
+
+/// How the requests of a route are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteAuth {
+    /// By the registry grammar, bearer challenges and repository rules.
+    Registry,
+    /// By rules with paths and methods; Basic challenges.
+    Api,
+    /// Not at all; `Authorization` is stripped.
+    Public,
+}
+
+impl RouteAuth {
+    pub(crate) fn scheme(self) -> Scheme {
+        match self {
+            Self::Registry | Self::Public => Scheme::Bearer,
+            Self::Api => Scheme::Basic,
+        }
+    }
+}
+
+/// What an upstream is told about the caller.
+#[derive(Clone)]
+pub enum UpstreamCredentials {
+    /// The identity header.
+    Identity(Arc<IdentityHeader>),
+    /// The client's own token; one is minted for callers who came without.
+    ForwardToken,
+    /// A token signed for the one request.
+    MintToken,
+    /// Nothing.
+    None,
+    /// One fixed account; the value of `Authorization`.
+    Basic(HeaderValue),
+}
+
+impl UpstreamCredentials {
+    /// The name of the setting, for logs.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Identity(_) => "credentials = \"identity\"",
+            Self::ForwardToken => "credentials = \"forward-token\"",
+            Self::MintToken => "credentials = \"mint-token\"",
+            Self::None => "credentials = \"none\"",
+            Self::Basic(_) => "credentials = { basic = … }",
+        }
+    }
+}
+
+impl fmt::Debug for UpstreamCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One route.
+#[derive(Debug)]
+pub struct Route {
+    /// Path prefix without a slash at its end; it matches on segment boundaries.
+    pub prefix: String,
+    /// Where it leads.
+    pub upstream: Arc<Upstream>,
+    /// How its requests are judged.
+    pub auth: RouteAuth,
+    /// What the upstream is told.
+    pub credentials: UpstreamCredentials,
+    /// Whether mounts are forwarded as such.
+    pub mounts: bool,
+    /// Whether the gateway's own `/v2/` answers say that the upstream keeps signatures.
+    pub signatures: bool,
+    /// Authorities that stand for the gateway in `Location` and `Link`: the upstream's own and its content origins'.
+    pub own_authorities: Vec<String>,
+}
+
+/// All routes.
+#[derive(Debug, Default)]
+pub struct Routes(Vec<Arc<Route>>);
+
+impl Routes {
+    /// Sorts routes so that the longest prefix is met first.
+    pub fn new(mut routes: Vec<Route>) -> Self {
+        for route in &mut routes {
+            route.prefix.truncate(route.prefix.trim_end_matches('/').len());
+        }
+        routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
+        Self(routes.into_iter().map(Arc::new).collect())
+    }
+
+    /// The route with the longest prefix of this path.
+    pub(crate) fn find(&self, path: &RequestPath) -> Option<&Arc<Route>> {
+        let path = path.as_str();
+        self.0.iter().find(|route| {
+            path.strip_prefix(route.prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Route, RouteAuth, Routes, UpstreamCredentials};
+    use crate::registry::path::RequestPath;
+    use crate::server::upstream::{Upstream, UpstreamSettings};
+
+    fn routes(prefixes: &[&str]) -> Routes {
+        let second = Duration::from_secs(1);
+        let upstream = Upstream::new(
+            UpstreamSettings {
+                name: "u".into(),
+                host: "127.0.0.1".into(),
+                port: 1,
+                pool: true,
+                pool_idle_timeout: second,
+                connect_timeout: second,
+                response_timeout: second,
+                body_idle_timeout: second,
+                probe_path: "/".into(),
+            },
+            1,
+        );
+        let route = |prefix: &&str| Route {
+            prefix: (*prefix).to_owned(),
+            upstream: upstream.clone(),
+            auth: RouteAuth::Registry,
+            credentials: UpstreamCredentials::None,
+            mounts: true,
+            signatures: false,
+            own_authorities: vec![],
+        };
+        Routes::new(prefixes.iter().map(route).collect())
+    }
+
+    #[test]
+    fn the_longest_prefix_on_a_segment_boundary_wins() {
+        let routes = routes(&["/v2/", "/v2/team/", "/pulp/api"]);
+        let find = |path: &str| routes.find(&RequestPath::parse(path).unwrap()).map(|route| route.prefix.clone());
+        assert_eq!(find("/v2/").as_deref(), Some("/v2"));
+        assert_eq!(find("/v2").as_deref(), Some("/v2"));
+        assert_eq!(find("/v2/team/app/tags/list").as_deref(), Some("/v2/team"));
+        assert_eq!(find("/v2/teams/app/tags/list").as_deref(), Some("/v2"));
+        assert_eq!(find("/%76%32/team/x").as_deref(), Some("/v2/team"));
+        assert_eq!(find("/v2x/"), None);
+        assert_eq!(find("/"), None);
+        assert_eq!(find("/pulp/apix"), None);
+    }
+}

@@ -1,0 +1,112 @@
+//! What the audit log is told about a request: each decision, each token, each log-in that failed.
+
+use std::borrow::Cow;
+use std::time::SystemTime;
+
+use super::exchange::Exchange;
+use super::failure::{Failure, TokenRequestError};
+use super::token_endpoint::Granted;
+use crate::audit::{AuditLine, Event, Result};
+use crate::registry::{AccessSet, Scope};
+use crate::subject::Caller;
+
+/// A judged request.
+pub(crate) struct Judged<'a> {
+    /// The service that was asked.
+    pub(crate) service: &'a str,
+    /// The scopes that it needs; none on API routes.
+    pub(crate) needs: &'a [Scope],
+    /// The id of the token that it came with.
+    pub(crate) token_id: Option<&'a str>,
+    /// How it ended.
+    pub(crate) result: Result,
+    /// Which rules decided, or why none did.
+    pub(crate) why: &'a str,
+}
+
+impl Exchange {
+    /// Tells of a decision.
+    pub(crate) fn audit_decision(&self, judged: &Judged<'_>) {
+        let requested = printed(judged.needs.iter());
+        self.audit(&AuditLine {
+            service: Some(judged.service),
+            resource: Some(self.resource()),
+            requested: requested.as_deref(),
+            token_id: judged.token_id,
+            result: judged.result,
+            why: judged.why,
+            ..self.line(Event::Decision)
+        });
+    }
+
+    /// Tells of a token that was issued.
+    pub(crate) fn audit_token(&self, granted: &Granted) {
+        let whole = granted.requested.iter().all(|scope| granted.access.covers(&scope));
+        let (requested, access) = (scopes(&granted.requested), scopes(&granted.access));
+        self.audit(&AuditLine {
+            service: Some(&granted.service),
+            requested: Some(&requested),
+            granted: Some(&access),
+            token_id: Some(&granted.token_id),
+            result: if whole { Result::Allowed } else { Result::Reduced },
+            why: if whole {
+                "everything that was asked for is granted by the rules"
+            } else {
+                "the rules grant no more"
+            },
+            ..self.line(Event::Token)
+        });
+    }
+
+    /// Tells of credentials that were not accepted, if that is what the failure is.
+    pub(crate) fn audit_failure(&self, failure: &Failure) {
+        let result = match failure {
+            Failure::WrongCredentials { .. } | Failure::TokenRequest(TokenRequestError::WrongCredentials) => {
+                Result::Denied
+            }
+            Failure::Busy | Failure::AuthenticationUnavailable => Result::Failed,
+            _ => return,
+        };
+        let why = failure.to_string();
+        self.audit(&AuditLine {
+            claimed: self.claimed.as_deref(),
+            resource: Some(self.resource()),
+            result,
+            why: &why,
+            ..self.line(Event::Login)
+        });
+    }
+
+    fn resource(&self) -> &str {
+        self.repository.as_ref().map_or(self.path.as_str(), |name| name.as_str())
+    }
+
+    fn line(&self, event: Event) -> AuditLine<'_> {
+        AuditLine {
+            time: SystemTime::now(),
+            request_id: &self.peer.request_id,
+            event,
+            client: Some(self.peer.client),
+            caller: if event == Event::Login { &Caller::Anonymous } else { &self.caller },
+            claimed: None,
+            service: None,
+            action: self.operation.unwrap_or("unknown"),
+            resource: None,
+            requested: None,
+            granted: None,
+            token_id: None,
+            result: Result::Denied,
+            why: "",
+        }
+    }
+}
+
+fn scopes(access: &AccessSet) -> String {
+    printed(access.iter()).map_or_else(String::new, Cow::into_owned)
+}
+
+/// Scopes as the protocol writes them; `None` for none.
+fn printed(scopes: impl Iterator<Item = impl std::fmt::Display>) -> Option<Cow<'static, str>> {
+    let parts: Vec<String> = scopes.map(|scope| scope.to_string()).collect();
+    (!parts.is_empty()).then(|| Cow::Owned(parts.join(" ")))
+}

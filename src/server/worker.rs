@@ -1,0 +1,288 @@
+//! Workers: one thread and one single-threaded runtime each, accepting from their own sockets.
+//!
+//! Measured, this costs less processor time per request than one runtime over many threads. What a worker's
+//! services share (pools, caches) is decided by who makes them.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::Poll;
+use std::thread;
+use std::time::Duration;
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tower_service::Service;
+
+use super::connection::{self, ConnectionInfo, ConnectionSettings};
+use super::listener::Listeners;
+use super::shutdown::{Shutdown, ShutdownWatch};
+
+/// Running worker threads.
+#[derive(Debug)]
+pub struct Workers {
+    addresses: Vec<SocketAddr>,
+    threads: Vec<thread::JoinHandle<()>>,
+    ended: mpsc::UnboundedReceiver<usize>,
+}
+
+impl Workers {
+    /// Starts one thread per worker of `listeners`, named `name-0` and so on. They end after `shutdown` says so, once their
+    /// connections have.
+    ///
+    /// `make_worker` is called once on each worker's thread, within its runtime, and yields what makes the service of each
+    /// connection there: so a worker can have things of its own that other workers never touch.
+    pub fn start<W, M, S, B>(
+        name: &str,
+        listeners: Listeners,
+        settings: ConnectionSettings,
+        shutdown: &Shutdown,
+        make_worker: W,
+    ) -> io::Result<Self>
+    where
+        W: Fn(usize) -> M + Send + Sync + 'static,
+        M: Fn(&ConnectionInfo) -> S,
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let (ending, ended) = mpsc::unbounded_channel();
+        let mut workers = Self { addresses: listeners.local_addrs().to_vec(), threads: Vec::new(), ended };
+        let make_worker = Arc::new(make_worker);
+        let settings = Arc::new(settings);
+
+        // All runtimes first: once the first worker accepts, nothing should fail any more.
+        let mut prepared = Vec::new();
+        for sockets in listeners.into_workers() {
+            prepared.push((tokio::runtime::Builder::new_current_thread().enable_all().build()?, sockets));
+        }
+        for (index, (runtime, sockets)) in prepared.into_iter().enumerate() {
+            let ending = Ending { index, tell: ending.clone() };
+            let make_worker = Arc::clone(&make_worker);
+            let settings = Arc::clone(&settings);
+            let watch = shutdown.watch();
+            let thread = thread::Builder::new().name(format!("{name}-{index}")).spawn(move || {
+                let _ending = ending;
+                let outcome = runtime.block_on(async {
+                    let make_service = make_worker(index);
+                    work(index, sockets, settings, watch, make_service).await
+                });
+                if let Err(error) = outcome {
+                    tracing::error!(worker = index, %error, "a worker cannot accept connections");
+                }
+                // What still runs is cut, and is not waited for: a blocking task may take its time.
+                runtime.shutdown_background();
+            });
+            // Half a server is none: those that run already end again.
+            workers.threads.push(thread.inspect_err(|_| shutdown.cut())?);
+        }
+        Ok(workers)
+    }
+
+    /// The addresses served, in configured order.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Waits for the next worker that ends, and returns its number; `None` when none is left.
+    pub async fn next_ended(&mut self) -> Option<usize> {
+        self.ended.recv().await
+    }
+
+    /// Waits until every worker has ended.
+    pub async fn all_ended(&mut self) {
+        while self.next_ended().await.is_some() {}
+    }
+}
+
+/// Tells that a worker is gone, also when it panicked.
+struct Ending {
+    index: usize,
+    tell: mpsc::UnboundedSender<usize>,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // Nobody listens any more when the whole server is gone.
+        let _ = self.tell.send(self.index);
+    }
+}
+
+async fn work<M, S, B>(
+    index: usize,
+    sockets: Vec<std::net::TcpListener>,
+    settings: Arc<ConnectionSettings>,
+    global: ShutdownWatch,
+    make_service: M,
+) -> io::Result<()>
+where
+    M: Fn(&ConnectionInfo) -> S,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let listeners = sockets.into_iter().map(TcpListener::from_std).collect::<io::Result<Vec<_>>>()?;
+    let shutdown = Shutdown::new();
+    let following = shutdown.clone();
+    tokio::spawn(async move { following.follow(global).await });
+
+    // Every connection holds a sender; the channel ends with the last of them.
+    let (alive, mut all_gone) = mpsc::channel::<Infallible>(1);
+    let begin = |listener: usize, stream: TcpStream, peer: SocketAddr| {
+        // Fails where the client is gone already.
+        let Ok(local) = stream.local_addr() else { return };
+        let service = make_service(&ConnectionInfo { peer, local, listener, worker: index });
+        let (settings, watch, alive) = (Arc::clone(&settings), shutdown.watch(), alive.clone());
+        tokio::spawn(async move {
+            connection::serve(stream, service, settings, watch).await;
+            drop(alive);
+        });
+    };
+
+    let mut draining = shutdown.watch();
+    tokio::select! {
+        () = draining.draining() => {}
+        never = accept_all(&listeners, &begin) => match never {},
+    }
+    for (position, listener) in listeners.into_iter().enumerate() {
+        for (stream, peer) in queued(listener) {
+            begin(position, stream, peer);
+        }
+    }
+    drop(alive);
+    // Ends with the last connection; nothing is ever sent.
+    let _ = all_gone.recv().await;
+    Ok(())
+}
+
+async fn accept_all(listeners: &[TcpListener], begin: &impl Fn(usize, TcpStream, SocketAddr)) -> Infallible {
+    let mut next = 0;
+    let mut backoff = Backoff::default();
+    loop {
+        let (position, outcome) = accept_any(listeners, next).await;
+        next = position + 1;
+        match outcome {
+            Ok((stream, peer)) => {
+                backoff.succeeded();
+                begin(position, stream, peer);
+            }
+            Err(error) => {
+                let failure = backoff.failed(&error);
+                if failure.first_of_burst {
+                    tracing::warn!(%error, "cannot accept connections; trying again");
+                }
+                if let Some(pause) = failure.pause {
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+    }
+}
+
+/// Accepts from whichever socket has a connection, beginning with the one after the last, so that none starves.
+async fn accept_any(listeners: &[TcpListener], first: usize) -> (usize, io::Result<(TcpStream, SocketAddr)>) {
+    poll_fn(|cx| {
+        let count = listeners.len();
+        for position in (0..count).map(|offset| (first + offset) % count) {
+            if let Poll::Ready(outcome) = listeners[position].poll_accept(cx) {
+                return Poll::Ready((position, outcome));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// What the kernel has accepted for a listener that is about to be closed, which would reset them.
+fn queued(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
+    let Ok(listener) = listener.into_std() else { return Vec::new() };
+    let mut streams = Vec::new();
+    // Asks the kernel itself: the runtime may not have heard of the latest ones. Any error ends it, mostly "would block".
+    while let Ok((stream, peer)) = listener.accept() {
+        if stream.set_nonblocking(true).is_ok()
+            && let Ok(stream) = TcpStream::from_std(stream)
+        {
+            streams.push((stream, peer));
+        }
+    }
+    streams
+}
+
+/// What to do about errors of `accept`.
+#[derive(Debug, Default)]
+struct Backoff {
+    failures: u32,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Failure {
+    first_of_burst: bool,
+    pause: Option<Duration>,
+}
+
+impl Backoff {
+    const FIRST: Duration = Duration::from_millis(50);
+    const LONGEST: Duration = Duration::from_secs(1);
+
+    fn succeeded(&mut self) {
+        self.failures = 0;
+    }
+
+    fn failed(&mut self, error: &io::Error) -> Failure {
+        use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+        // These are about one client that has gone away; the next may be in the queue already.
+        if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted) {
+            return Failure { first_of_burst: false, pause: None };
+        }
+        // The others (no file descriptor, no memory) are about us: the queue stays readable, and asking again at once spins.
+        let pause = Self::FIRST.saturating_mul(1 << self.failures.min(8)).min(Self::LONGEST);
+        let first_of_burst = self.failures == 0;
+        self.failures = self.failures.saturating_add(1);
+        Failure { first_of_burst, pause: Some(pause) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::time::Duration;
+
+    use super::{Backoff, Failure};
+
+    #[test]
+    fn running_out_of_descriptors_pauses_longer_and_is_logged_once() {
+        let exhausted = io::Error::other("too many open files");
+        let mut backoff = Backoff::default();
+        let first = backoff.failed(&exhausted);
+        assert_eq!(first, Failure { first_of_burst: true, pause: Some(Backoff::FIRST) });
+        let mut before = Backoff::FIRST;
+        for _ in 0..100 {
+            let next = backoff.failed(&exhausted);
+            assert!(!next.first_of_burst);
+            let pause = next.pause.unwrap();
+            assert!(pause >= before && pause <= Backoff::LONGEST);
+            before = pause;
+        }
+        assert_eq!(before, Backoff::LONGEST);
+        backoff.succeeded();
+        assert!(backoff.failed(&exhausted).first_of_burst);
+    }
+
+    #[test]
+    fn a_client_that_went_away_costs_no_pause() {
+        let mut backoff = Backoff::default();
+        let failure = backoff.failed(&io::ErrorKind::ConnectionAborted.into());
+        assert_eq!(failure, Failure { first_of_burst: false, pause: None });
+        assert_eq!(backoff.failed(&io::Error::other("no buffers")).pause, Some(Duration::from_millis(50)));
+    }
+}

@@ -1,0 +1,208 @@
+//! Places that stand still, fail and come back.
+
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use super::{MOST, MOST_DROPPABLE, Sink};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Keeps what is written, for looking at it after.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Kept {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Says when it is asked to write, and does so once it is let.
+struct Gate {
+    asked: Sender<()>,
+    open: Receiver<()>,
+    kept: Kept,
+}
+
+impl Write for Gate {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _ = self.asked.send(());
+        // An error is the open gate: the other end is gone.
+        let _ = self.open.recv();
+        self.kept.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A sink that stands still while it writes its first line, what it will have written, and what lets it go on.
+fn stalled() -> (Sink, Kept, Sender<()>) {
+    let (kept, (asked, asks), (open, opens)) = (Kept::default(), channel(), channel());
+    let sink = Sink::start("test", Box::new(Gate { asked, open: opens, kept: kept.clone() })).unwrap();
+    sink.offer(b"first\n");
+    asks.recv_timeout(PATIENCE).unwrap();
+    (sink, kept, open)
+}
+
+#[test]
+fn lines_arrive_whole_and_in_order_by_the_time_it_is_dropped() {
+    let kept = Kept::default();
+    let sink = Sink::start("test", Box::new(kept.clone())).unwrap();
+    let mut expected = String::new();
+    for n in 0..1000 {
+        let line = format!("line {n}\n");
+        expected.push_str(&line);
+        if n % 2 == 0 { sink.offer(line.as_bytes()) } else { sink.insist(line.as_bytes()) }
+    }
+    drop(sink);
+    assert_eq!(kept.text(), expected);
+}
+
+#[test]
+fn flush_waits_for_what_is_queued_and_not_for_ever() {
+    let (sink, kept, open) = stalled();
+    sink.insist(b"second\n");
+    assert!(!sink.flush(Duration::ZERO));
+    drop(open);
+    assert!(sink.flush(PATIENCE));
+    assert_eq!(kept.text(), "first\nsecond\n");
+}
+
+#[test]
+fn too_many_lines_are_dropped_and_counted_exactly() {
+    let (sink, kept, open) = stalled();
+    let line = [[b'x'; 1023].as_slice(), b"\n"].concat();
+    for _ in 0..2000 {
+        sink.offer(&line);
+    }
+    let room = MOST_DROPPABLE / line.len();
+    assert_eq!(sink.dropped(), 2000 - room as u64);
+    drop(open);
+    assert!(sink.flush(PATIENCE));
+    assert_eq!(kept.text().lines().count(), 1 + room);
+    sink.offer(b"after\n");
+    drop(sink);
+    assert!(kept.text().ends_with("after\n"), "there is room again");
+}
+
+#[test]
+fn insisted_lines_survive_a_place_that_stands_still() {
+    let (sink, kept, open) = stalled();
+    let sink = Arc::new(sink);
+    let droppable = [b'd'; 1024];
+    (0..2000).for_each(|_| sink.offer(&droppable));
+    let line = [[b'x'; 1023].as_slice(), b"\n"].concat();
+    let each = MOST / line.len();
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let (sink, line) = (Arc::clone(&sink), line.clone());
+            thread::spawn(move || (0..each).for_each(|_| sink.insist(&line)))
+        })
+        .collect();
+    drop(open);
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    assert!(sink.flush(PATIENCE));
+    assert_eq!(kept.text().matches("x\n").count(), 4 * each);
+    assert_eq!(sink.lost(), 0);
+}
+
+#[test]
+fn insisting_waits_when_the_queue_is_full_and_goes_on_when_it_is_not() {
+    let (sink, kept, open) = stalled();
+    sink.insist(&vec![b'x'; MOST]);
+    let (done, ended) = channel();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            sink.insist(b"waited\n");
+            done.send(()).unwrap();
+        });
+        while !sink.0.lock().hurry {
+            thread::yield_now();
+        }
+        assert_eq!(sink.0.lock().bytes.len(), MOST, "it waits, and has queued nothing");
+        assert!(ended.try_recv().is_err());
+        drop(open);
+        ended.recv_timeout(PATIENCE).unwrap();
+    });
+    drop(sink);
+    assert!(kept.text().ends_with("xwaited\n"));
+}
+
+/// Fails for a while, after half of what it is given.
+struct Failing {
+    failures: usize,
+    kept: Kept,
+    half: bool,
+}
+
+impl Write for Failing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.failures == 0 {
+            return self.kept.write(bytes);
+        }
+        self.half = !self.half;
+        if self.half {
+            return self.kept.write(&bytes[..bytes.len() / 2]);
+        }
+        self.failures -= 1;
+        Err(io::Error::other("no space left"))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_failing_place_loses_lines_counted_and_comes_back_on_a_line_of_its_own() {
+    let kept = Kept::default();
+    let out = Failing { failures: 1, kept: kept.clone(), half: false };
+    let sink = Sink::start("test", Box::new(out)).unwrap();
+    sink.insist(b"abcdef\n");
+    assert!(sink.flush(PATIENCE));
+    assert_eq!(sink.lost(), 1);
+    sink.insist(b"whole\n");
+    drop(sink);
+    assert_eq!(kept.text(), "abc\nwhole\n");
+}
+
+struct Panics;
+
+impl Write for Panics {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        panic!("a broken writer");
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_thread_that_is_gone() {
+    let sink = Sink::start("test", Box::new(Panics)).unwrap();
+    sink.insist(b"first\n");
+    assert!(!sink.flush(PATIENCE));
+    sink.insist(&vec![b'x'; MOST]);
+    sink.insist(b"second\n");
+    sink.offer(b"third\n");
+    assert_eq!((sink.lost(), sink.dropped()), (2, 1));
+}

@@ -1,0 +1,147 @@
+//! The claims of a token, written and read.
+//!
+//! The registered ones are for registries that verify our tokens themselves; `tidegate` is for us: what authentication
+//! found out, so that replicas share nothing but keys.
+
+use std::sync::Arc;
+
+use serde::ser::SerializeStruct as _;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use super::{TokenError, TokenKind};
+use crate::registry::{AccessSet, Action, Actions, RepositoryName, Resource, Scope};
+use crate::subject::{Caller, GroupName, Subject, UserName};
+
+/// The name of the private claim.
+pub(super) const PRIVATE: &str = "tidegate";
+
+/// The payload of a token that is being issued.
+#[derive(Serialize)]
+pub(super) struct Payload<'a> {
+    pub(super) iss: &'a str,
+    /// Empty for anonymous callers.
+    pub(super) sub: &'a str,
+    /// One string: docker-registry 2.8.2 refuses a list.
+    pub(super) aud: &'a str,
+    pub(super) exp: u64,
+    pub(super) nbf: u64,
+    pub(super) iat: u64,
+    pub(super) jti: &'a str,
+    pub(super) access: AccessOut<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tidegate: Option<PrivateOut<'a>>,
+}
+
+/// The private claim of a token that is being issued.
+#[derive(Serialize)]
+pub(super) struct PrivateOut<'a> {
+    kind: TokenKind,
+    groups: &'a [GroupName],
+    authn: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claims: Option<&'a Map<String, Value>>,
+}
+
+impl<'a> PrivateOut<'a> {
+    pub(super) fn new(kind: TokenKind, caller: &'a Caller) -> Self {
+        let subject = caller.subject();
+        Self {
+            kind,
+            groups: subject.map_or(&[], |subject| &subject.groups),
+            authn: subject.map(|subject| &*subject.member),
+            claims: subject.map(|subject| &subject.claims).filter(|claims| !claims.is_empty()),
+        }
+    }
+}
+
+/// The `access` list; an empty set is `[]`, never null.
+pub(super) struct AccessOut<'a>(pub(super) &'a AccessSet);
+
+impl Serialize for AccessOut<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(EntryOut))
+    }
+}
+
+struct EntryOut(Scope);
+
+impl Serialize for EntryOut {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (kind, name) = match &self.0.resource {
+            Resource::Catalog => ("registry", "catalog"),
+            Resource::Repository(name) => ("repository", name.as_str()),
+        };
+        let mut entry = serializer.serialize_struct("Entry", 3)?;
+        entry.serialize_field("type", kind)?;
+        entry.serialize_field("name", name)?;
+        match &self.0.resource {
+            Resource::Catalog => entry.serialize_field("actions", &["*"])?,
+            Resource::Repository(_) => {
+                let actions: Vec<_> = self.0.actions.iter().map(Action::as_str).collect();
+                entry.serialize_field("actions", &actions)?;
+            }
+        }
+        entry.end()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AccessIn {
+    r#type: String,
+    name: String,
+    actions: Vec<String>,
+}
+
+/// Reads the `access` list. Several entries of one resource are merged; what we never issue is refused.
+pub(super) fn read_access(value: Value) -> Result<AccessSet, TokenError> {
+    const BAD: TokenError = TokenError::BadClaim("access");
+    let entries: Vec<AccessIn> = serde_json::from_value(value).map_err(|_| BAD)?;
+    entries.into_iter().map(|entry| entry.scope().ok_or(BAD)).collect()
+}
+
+impl AccessIn {
+    fn scope(&self) -> Option<Scope> {
+        match (&*self.r#type, &*self.name) {
+            ("registry", "catalog") => {
+                (self.actions == ["*"]).then_some(Scope { resource: Resource::Catalog, actions: Actions::ALL })
+            }
+            ("repository", name) => Some(Scope {
+                resource: Resource::Repository(RepositoryName::parse(name).ok()?),
+                actions: self.actions.iter().map(|action| action.parse::<Action>().ok()).collect::<Option<_>>()?,
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// The private claim as read. A member that this version does not know could narrow what the token is good for, so it
+/// is refused rather than passed over.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PrivateIn {
+    kind: TokenKind,
+    groups: Vec<GroupName>,
+    authn: Option<String>,
+    #[serde(default)]
+    claims: Map<String, Value>,
+}
+
+/// Reads who the caller is from `sub` and the private claim.
+pub(super) fn read_caller(sub: &str, private: Value) -> Result<(TokenKind, Caller), TokenError> {
+    const BAD: TokenError = TokenError::BadClaim(PRIVATE);
+    let private: PrivateIn = serde_json::from_value(private).map_err(|_| BAD)?;
+    let caller = match private.authn {
+        // An empty `sub` with facts about somebody, or a name without a member that vouches for it, is nobody.
+        None if sub.is_empty() && private.groups.is_empty() && private.claims.is_empty() => Caller::Anonymous,
+        None => return Err(BAD),
+        Some(member) => {
+            let name = UserName::parse(sub).map_err(|_| TokenError::BadClaim("sub"))?;
+            let mut subject = Subject::new(name, private.groups, member.into());
+            subject.claims = private.claims;
+            Caller::Known(Arc::new(subject))
+        }
+    };
+    Ok((private.kind, caller))
+}
