@@ -100,15 +100,18 @@ fn why_not(case: &Case<'_>, rule: &Rule, mismatch: &Mismatch) -> String {
                 Target::Paths { patterns, .. } => list(patterns),
                 Target::Catalog => String::new(),
             };
-            let mut why = format!("is about {patterns}");
-            if *variables && case.variables.unfit().is_empty() {
-                why.push_str("; variables stand for nobody when the caller is anonymous");
-            } else if *variables {
-                let unfit: Vec<_> = case.variables.unfit().iter().map(|name| name.escape_debug().to_string()).collect();
+            let unfit = case.variables.unfit();
+            if !variables {
+                format!("is about {patterns}")
+            } else if unfit.is_empty() {
+                format!("is about {patterns}; variables stand for nobody when the caller is anonymous")
+            } else {
+                let unfit: Vec<_> = unfit.iter().map(|name| name.escape_debug()).collect();
                 let unfit = list(&unfit);
-                why.push_str(&format!("; {unfit} is no component of a repository name, so no variable stands for it"));
+                format!(
+                    "is about {patterns}; {unfit} is no component of a repository name, so no variable stands for it"
+                )
             }
-            why
         }
         Mismatch::ExceptRepository(except) => format!("`except_repositories` takes out `{except}`"),
         Mismatch::Action => match &rule.target {

@@ -99,10 +99,14 @@ impl Shelf {
         match target {
             Target::Catalog => self.catalog.push(number),
             Target::Repositories { patterns, .. } => {
-                patterns.iter().for_each(|pattern| self.repositories.file(number, pattern.literal_prefix()));
+                for pattern in patterns {
+                    self.repositories.file(number, pattern.literal_prefix());
+                }
             }
             Target::Paths { patterns, .. } => {
-                patterns.iter().for_each(|pattern| self.paths.file(number, pattern.literal_prefix()));
+                for pattern in patterns {
+                    self.paths.file(number, pattern.literal_prefix());
+                }
             }
         }
     }

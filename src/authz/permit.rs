@@ -142,22 +142,23 @@ pub enum Refusal {
 /// A mount whose source may not be read, or that the upstream is not to see, becomes a plain upload, which is then what
 /// is judged and permitted.
 pub fn authorize(rules: &Rules, request: Request<'_>) -> Result<Permit, Refusal> {
-    if request.operation.is_ping() {
+    let asker = request.asker();
+    let Request { operation, granted, mounts_allowed, .. } = request;
+    if operation.is_ping() {
         return Err(Refusal::Ping);
     }
-    let needed = request.operation.asks();
-    let mounts =
-        request.operation.mount_source().is_none_or(|source| request.mounts_allowed && request.reads(rules, source));
-    let operation = if mounts { request.operation.clone() } else { request.operation.clone().without_mount() };
+    let needed = operation.asks();
+    let mounts = operation.mount_source().is_none_or(|source| mounts_allowed && asker.reads(rules, granted, source));
+    let operation = if mounts { operation } else { operation.without_mount() };
     let scopes = operation.needs();
-    if let Some(granted) = request.granted
+    if let Some(granted) = granted
         && !scopes.iter().all(|scope| granted.covers(scope))
     {
         return Err(Refusal::InsufficientScope { needed });
     }
     let mut deciding = Vec::new();
     for facts in questions(&operation, &scopes) {
-        let verdict = rules.decide(&request.ask(facts), Stage::Use);
+        let verdict = rules.decide(&asker.ask(facts), Stage::Use);
         if !verdict.is_allowed() {
             return Err(Refusal::Denied { needed, decision: verdict.decision, rules: verdict.rules });
         }
@@ -165,7 +166,7 @@ pub fn authorize(rules: &Rules, request: Request<'_>) -> Result<Permit, Refusal>
     }
     deciding.sort_unstable();
     deciding.dedup();
-    let (caller, service) = (request.caller.clone(), request.service.into());
+    let (caller, service) = (asker.caller.clone(), asker.service.into());
     Ok(Permit { permitted: Permitted::Registry(operation), caller, service, rules: deciding })
 }
 
@@ -195,7 +196,7 @@ pub fn permit_public(request: PathRequest) -> Permit {
 /// Whether the decision on a request may depend on the client's address.
 pub fn depends_on_client(rules: &Rules, request: &Request<'_>) -> bool {
     let asks = |operation: &Operation| {
-        questions(operation, &operation.needs()).any(|facts| rules.reads_client_address(&request.ask(facts)))
+        questions(operation, &operation.needs()).any(|facts| rules.reads_client_address(&request.asker().ask(facts)))
     };
     // A mount may end as an upload, which asks for more on the target.
     asks(&request.operation)
@@ -203,20 +204,31 @@ pub fn depends_on_client(rules: &Rules, request: &Request<'_>) -> bool {
 }
 
 impl<'a> Request<'a> {
-    fn ask<'q>(&'q self, facts: RequestFacts<'q>) -> Ask<'q>
-    where
-        'a: 'q,
-    {
+    fn asker(&self) -> Asker<'a> {
+        Asker { caller: self.caller, service: self.service, client: self.client }
+    }
+}
+
+/// What is the same in all questions about one request.
+#[derive(Clone, Copy)]
+struct Asker<'a> {
+    caller: &'a Caller,
+    service: &'a str,
+    client: Option<IpAddr>,
+}
+
+impl Asker<'_> {
+    fn ask<'q>(&'q self, facts: RequestFacts<'q>) -> Ask<'q> {
         Ask { caller: self.caller, service: self.service, facts, client: self.client }
     }
 
-    fn reads(&self, rules: &Rules, source: &RepositoryName) -> bool {
+    fn reads(&self, rules: &Rules, granted: Option<&AccessSet>, source: &RepositoryName) -> bool {
         let resource = Resource::Repository(source.clone());
         let facts = RequestFacts {
             method: Some(&Method::POST),
             ..super::decide::repository_facts(source.as_str(), Action::Pull)
         };
-        self.granted.is_none_or(|granted| granted.allows(&resource, Action::Pull))
+        granted.is_none_or(|granted| granted.allows(&resource, Action::Pull))
             && rules.decide(&self.ask(facts), Stage::Use).is_allowed()
     }
 }

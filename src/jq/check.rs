@@ -124,7 +124,8 @@ pub(super) fn term(text: &str, term: &Term<&str>) -> Result<(), CompileError> {
 /// Walks a term and bounds how many copies of its input its outputs can hold.
 ///
 /// Without recursion in the language, only `l | r` multiplies; the bound is a product over the pipeline of sums over
-/// what is put together. Loops over the document's own lists are linear each and not counted.
+/// what is put together. Loops over the document's own lists are not counted: how many are nested, and how long the
+/// lists are, is the operator's to know.
 struct Check<'a> {
     text: &'a str,
     variables: Vec<(&'a str, f64)>,
@@ -148,18 +149,18 @@ impl<'a> Check<'a> {
             }
             Term::Arr(Some(inner)) | Term::Neg(inner) => self.growth(inner)?,
             Term::Obj(entries) => {
-                let mut product_or_sum = 1.0;
+                let mut object = 1.0;
                 for (key, value) in entries {
                     let key = self.growth(key)?;
                     let value = value.as_ref().map_or(Ok(1.0), |value| self.growth(value))?;
-                    product_or_sum = together(product_or_sum, together(key, value) - 1.0);
+                    object = together(object, together(key, value) - 1.0);
                 }
-                product_or_sum
+                object
             }
             Term::BinOp(left, operator, right) => self.operator(left, operator, right)?,
             Term::TryCatch(body, handler) => {
                 let body = self.growth(body)?;
-                handler.as_ref().map_or(Ok(0.0), |handler| self.growth(handler))?.max(body)
+                body + handler.as_ref().map_or(Ok(0.0), |handler| self.growth(handler))?
             }
             Term::IfThenElse(branches, otherwise) => {
                 // Each output of a condition runs its branch once.
@@ -172,8 +173,7 @@ impl<'a> Check<'a> {
                 if let Some(otherwise) = otherwise {
                     most = most.max(self.growth(otherwise)?);
                 }
-                // Conditions made of comparisons count their operands, which overstates; the common case is one output.
-                most * conditions.min(if branches.iter().all(|(c, _)| yields_one(c)) { 1.0 } else { f64::MAX })
+                if branches.iter().all(|(condition, _)| yields_one(condition)) { most } else { most * conditions }
             }
             Term::Call(name, arguments) => {
                 let mut most = 1.0_f64;
@@ -181,11 +181,14 @@ impl<'a> Check<'a> {
                     most = most.max(self.growth(argument)?);
                 }
                 let own = self.call(name, arguments.len())?;
-                if matches!(*name, "select" | "any" | "all" | "IN" | "isempty") && most <= MAX_GROWTH {
-                    own
-                } else {
-                    most * own
-                }
+                // What a condition holds is dropped again, so only its own size is bounded; `select` repeats its input
+                // for each output that holds.
+                let drops = match *name {
+                    "any" | "all" | "IN" | "isempty" => true,
+                    "select" => arguments.iter().all(yields_one),
+                    _ => false,
+                };
+                if drops && most <= MAX_GROWTH { own } else { most * own }
             }
             Term::Var(name) => {
                 let bound = self.variables.iter().rev().find(|(variable, _)| variable == name);
@@ -207,11 +210,11 @@ impl<'a> Check<'a> {
         let l = self.growth(left)?;
         if let BinaryOp::Pipe(Some(pattern)) = operator {
             let before = self.variables.len();
-            self.bind(pattern, l)?;
+            let bindings = self.bind(pattern, l)?;
             let r = self.growth(right);
             self.variables.truncate(before);
-            // The right side runs for each output of the left, over the same input.
-            return Ok(r? * if yields_one(left) { 1.0 } else { l });
+            // The right side runs for each output of the left and each way to take it apart, over the same input.
+            return Ok(r? * bindings * if yields_one(left) { 1.0 } else { l });
         }
         let r = self.growth(right)?;
         match operator {
@@ -227,22 +230,25 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn bind(&mut self, pattern: &Pattern<&'a str>, growth: f64) -> Result<(), CompileError> {
+    /// Notes variables, and says in how many ways a value can be taken apart: more than one with keys like `("a", "b")`.
+    fn bind(&mut self, pattern: &Pattern<&'a str>, growth: f64) -> Result<f64, CompileError> {
+        let mut ways = 1.0;
         match pattern {
             Pattern::Var(name) => self.variables.push((name, growth)),
             Pattern::Arr(items) => {
                 for item in items {
-                    self.bind(item, growth)?;
+                    ways *= self.bind(item, growth)?;
                 }
             }
             Pattern::Obj(entries) => {
                 for (key, item) in entries {
-                    self.growth(key)?;
-                    self.bind(item, growth)?;
+                    let keys = self.growth(key)?;
+                    ways *= if yields_one(key) { 1.0 } else { keys };
+                    ways *= self.bind(item, growth)?;
                 }
             }
         }
-        Ok(())
+        Ok(ways)
     }
 
     fn path(&mut self, Path(parts): &Path<Term<&'a str>>) -> Result<f64, CompileError> {
@@ -260,7 +266,11 @@ impl<'a> Check<'a> {
         match prelude::refusal(name, arguments) {
             Some(message) => Err(CompileError::at(self.text, name, message)),
             None if name == "@uri" => Ok(3.0),
-            None if matches!(name, "tojson" | "@json" | "@base64" | "tostring" | "@text" | "join" | "to_entries") => {
+            None if matches!(
+                name,
+                "tojson" | "@json" | "@base64" | "tostring" | "@text" | "join" | "to_entries" | "with_entries"
+            ) =>
+            {
                 Ok(2.0)
             }
             None => Ok(1.0),

@@ -146,7 +146,7 @@ pub(super) fn refusal(name: &str, arguments: usize) -> Option<String> {
         return Some(format!("`{name}` takes {} arguments here, not {arguments}", counts.join(" or ")));
     }
     let why = match name {
-        "test" | "match" | "capture" | "scan" | "sub" | "gsub" | "splits" | "ascii" => {
+        "test" | "match" | "capture" | "scan" | "sub" | "gsub" | "splits" => {
             "regular expressions are not available to filters; use startswith, endswith, contains, split or IN"
         }
         "env" | "input" | "inputs" | "debug" | "stderr" | "halt" | "halt_error" | "input_filename" => {
@@ -157,7 +157,7 @@ pub(super) fn refusal(name: &str, arguments: usize) -> Option<String> {
             "the answer must not depend on the clock; `exp` of the token bounds it already"
         }
         "range" | "repeat" | "recurse" | "while" | "until" | "limit" | "skip" | "combinations" | "walk" | "nth"
-        | "flatten" | "paths" | "getpath" | "setpath" | "path" | "env.PAGER" => {
+        | "flatten" | "paths" | "getpath" | "setpath" | "path" => {
             "filters must not repeat or recurse without a bound; use map, any, all, first or select"
         }
         "fromjson" | "tonumber" | "toboolean" => "the document's values have their types already; compare them as text",
@@ -196,5 +196,17 @@ mod tests {
                 assert!(link(&call).is_ok(), "{call}");
             }
         }
+    }
+
+    #[test]
+    fn the_guide_lists_what_is_allowed() {
+        let guide = include_str!("../../docs/rules.md");
+        let (_, list) = guide.split_once("and these functions:\n\n`").unwrap();
+        let (list, _) = list.split_once('`').unwrap();
+        let mut listed: Vec<_> = list.split_whitespace().collect();
+        let mut allowed: Vec<_> = ALLOWED.iter().map(|(name, _)| *name).collect();
+        listed.sort_unstable();
+        allowed.sort_unstable();
+        assert_eq!(listed, allowed);
     }
 }
