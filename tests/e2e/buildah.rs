@@ -102,5 +102,6 @@ fn prints_why_a_push_and_a_password_are_refused() {
     let refused = buildah.login(&site, ("bob", "wrong")).failed(125);
     refused.says(&format!("logging into \"{}\": invalid username/password", site.host()));
     let refused = buildah.pull(&["--creds", "alice:wrong"], &site.repository("team/app:v1")).failed(125);
-    refused.says("unable to retrieve auth token: invalid username/password: unauthorized: incorrect username or password");
+    refused
+        .says("unable to retrieve auth token: invalid username/password: unauthorized: incorrect username or password");
 }

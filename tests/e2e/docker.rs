@@ -28,12 +28,9 @@ impl Docker {
         let mut start = command(Path::new("unshare"), &home.path);
         let script = r#"mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /opt && exec "$0" "$@""#;
         start.args(["--mount", "--propagation", "private", "sh", "-c", script]).arg(program("dockerd", "docker.io"));
-        for (option, file) in [
-            ("--config-file", "daemon.json"),
-            ("--data-root", "data"),
-            ("--exec-root", "exec"),
-            ("--pidfile", "d.pid"),
-        ] {
+        for (option, file) in
+            [("--config-file", "daemon.json"), ("--data-root", "data"), ("--exec-root", "exec"), ("--pidfile", "d.pid")]
+        {
             start.arg(option).arg(home.path.join(file));
         }
         start.arg(format!("--host=unix://{}", home.at("d.sock")));
@@ -114,7 +111,10 @@ fn logs_in_pushes_pulls_mounts_and_is_told_why_not() {
     // What docker prints.
     docker.load(&image);
     let wrong = docker.login(&site.host(), ("bob", "wrong")).failed(1);
-    wrong.says(&format!("Error response from daemon: Get \"http://{}/v2/\": unauthorized: incorrect username or password", site.host()));
+    wrong.says(&format!(
+        "Error response from daemon: Get \"http://{}/v2/\": unauthorized: incorrect username or password",
+        site.host()
+    ));
     docker.login(&site.host(), BOB).ok();
     docker.run("bob", &["pull", "-q", &format!("{app}:v1")]).ok();
     let refused = docker.push("bob", &format!("{}:v1", site.repository("team/other"))).failed(1);

@@ -112,7 +112,8 @@ fn prints_why_a_push_and_a_password_are_refused() {
     refused.says(&format!("Error: logging into \"{}\": invalid username/password", site.host()));
     let refused =
         podman.run(&["pull", "-q", "--creds", "alice:wrong", "--tls-verify=false", &format!("{app}:v1")]).failed(125);
-    refused.says("unable to retrieve auth token: invalid username/password: unauthorized: incorrect username or password");
+    refused
+        .says("unable to retrieve auth token: invalid username/password: unauthorized: incorrect username or password");
 }
 
 #[test]

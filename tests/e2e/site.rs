@@ -1,6 +1,6 @@
 //! The site that most tests use: a registry, a gateway in front of it, four people and what they may do.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tempfile::TempDir;
 
@@ -101,11 +101,6 @@ impl Site {
         let dir = self.dir.path().join(name);
         std::fs::create_dir_all(&dir).unwrap();
         dir
-    }
-
-    /// Where everything of the site lives.
-    pub(crate) fn path(&self) -> &Path {
-        self.dir.path()
     }
 
     /// An image of two layers that no other test has.

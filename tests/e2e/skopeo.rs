@@ -39,13 +39,7 @@ impl Skopeo {
     }
 
     /// Like [`Skopeo::push`], with a deadline.
-    pub(crate) fn push_within(
-        &self,
-        limit: Duration,
-        user: (&str, &str),
-        image: &Image,
-        repository: &str,
-    ) -> Finished {
+    pub(crate) fn push_within(&self, limit: Duration, user: (&str, &str), image: &Image, repository: &str) -> Finished {
         run_within(&mut self.push_command(user, image, repository), "", limit)
     }
 
@@ -157,9 +151,11 @@ fn prints_why_a_push_a_delete_and_a_password_are_refused() {
     let refused = skopeo.login(&site.host(), ("alice", "wrong")).failed(1);
     refused.says("invalid username/password");
     let refused = skopeo.pull(Some(("alice", "wrong")), &format!("{app}:v1"), "none").failed(1);
-    refused.says("unable to retrieve auth token: invalid username/password: unauthorized: incorrect username or password");
+    refused
+        .says("unable to retrieve auth token: invalid username/password: unauthorized: incorrect username or password");
     let refused = skopeo.pull(Some(("nobody", "wrong")), &format!("{app}:v1"), "none").failed(1);
-    refused.says("unable to retrieve auth token: invalid username/password: unauthorized: incorrect username or password");
+    refused
+        .says("unable to retrieve auth token: invalid username/password: unauthorized: incorrect username or password");
 
     let writes = site.registry.accesses_of("team/app").split_off(before);
     assert!(writes.iter().all(|access| access.method == "GET" || access.method == "HEAD"), "{writes:#?}");

@@ -19,7 +19,7 @@ pub(crate) struct Settings {
     pub(crate) hosts: Vec<&'static str>,
     /// Further lines of `[server]`.
     pub(crate) server: String,
-    /// Lines of `[token]`.
+    /// Lines of `[token]`; `{port}` stands for the port of the main listener.
     pub(crate) token: String,
     /// Port of the upstream on 127.0.0.1.
     pub(crate) upstream_port: u16,
@@ -66,7 +66,7 @@ impl Settings {
              {users}{}\n",
             urls.join(", "),
             self.server,
-            self.token,
+            self.token.replace("{port}", &main.to_string()),
             self.upstream_port,
             self.upstream,
             self.rest
