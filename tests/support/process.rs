@@ -107,7 +107,7 @@ pub(crate) fn run_within(command: &mut Command, input: &str, deadline: Duration)
         }
         pause(Duration::from_millis(5));
     };
-    let status = status.map_or_else(|| child.kill(), |status| status);
+    let status = status.unwrap_or_else(|| child.kill());
     let read = |file: &Path| String::from_utf8_lossy(&std::fs::read(file).unwrap()).into_owned();
     let finished = Finished { line, status, stdout: read(out.path()), stderr: read(err.path()) };
     assert!(start.elapsed() <= deadline, "not done after {deadline:?}: {finished}");
