@@ -53,8 +53,11 @@ fn exercise(site: &Site) {
     skopeo.push(CAROL, &image, &site.repository("private/app")).ok();
     assert_eq!(site.uploads("private/app"), 3);
 
-    skopeo.push(BOB, &site.image("refused"), &app).failed(1).says(&denied("bob", "team/app"));
-    skopeo.pull(None, &format!("{app}:v1"), "none").failed(1).says("denied");
+    skopeo.push(BOB, &site.image("refused"), &app).failed(1).says(&denied("bob may not pull and push team/app"));
+    skopeo
+        .pull(None, &format!("{app}:v1"), "none")
+        .failed(1)
+        .says(&denied("an anonymous caller may not pull team/app"));
     let credentials = |(user, password)| format!("--creds={user}:{password}");
     let target = format!("docker://{app}:v1");
     skopeo.run(&["delete", &credentials(BOB), "--tls-verify=false", &target]).failed(1).says("DENIED");

@@ -141,7 +141,7 @@ pub(crate) fn directory() -> TempDir {
     tempfile::Builder::new().prefix("tg-").tempdir().unwrap()
 }
 
-/// What clients print when `user` may not push to `repository`.
-pub(crate) fn denied(user: &str, repository: &str) -> String {
-    format!("denied: requested access to the resource is denied: {user} may not pull and push {repository}")
+/// What clients print of a denial: `what` says who may not do what.
+pub(crate) fn denied(what: &str) -> String {
+    format!("denied: requested access to the resource is denied: {what}")
 }
