@@ -24,7 +24,7 @@ use crate::{app, telemetry};
 /// Exit codes: 0 ended by a signal; 1 it could not start; 2 the arguments are wrong.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The registry behind the gateway, such as http://127.0.0.1:5050.
+    /// Where the registry behind the gateway is: `http://HOST:PORT`.
     #[arg(short, long, value_name = "URL")]
     pub upstream: String,
     /// Where to listen; loopback only. Port 0 picks a free one, which the printed line names.

@@ -145,3 +145,8 @@ impl Site {
 pub(crate) fn directory() -> TempDir {
     tempfile::Builder::new().prefix("tg-").tempdir().unwrap()
 }
+
+/// What clients print when `user` may not push to `repository`.
+pub(crate) fn denied(user: &str, repository: &str) -> String {
+    format!("denied: requested access to the resource is denied: {user} may not pull and push {repository}")
+}

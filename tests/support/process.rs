@@ -208,8 +208,8 @@ impl Drop for Server {
         self.stop();
         if std::thread::panicking() {
             let log = self.log();
-            let tail: Vec<&str> = log.lines().rev().take(60).collect();
-            let tail: Vec<&str> = tail.into_iter().rev().collect();
+            let tail: Vec<String> = log.lines().rev().take(30).map(|line| line.chars().take(600).collect()).collect();
+            let tail: Vec<String> = tail.into_iter().rev().collect();
             eprintln!("--- the end of {}'s log\n{}\n---", self.name, tail.join("\n"));
         }
     }
