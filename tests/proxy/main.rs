@@ -11,4 +11,9 @@ mod site;
 mod upstream;
 mod wire;
 
+mod broken;
+mod early;
+mod failures;
+mod hops;
+mod pooling;
 mod streaming;
