@@ -4,7 +4,7 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE,
 };
-use http::{Uri, Version};
+use http::{Method, StatusCode, Uri, Version};
 
 /// `Keep-Alive` (RFC 2068) and its like have no constants.
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -110,6 +110,48 @@ pub(crate) fn check_framing(uri: &Uri, version: Version, headers: &HeaderMap) ->
     Ok(host.clone())
 }
 
+/// What is wrong with how a response is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResponseFramingError {
+    /// Only the end of the connection would end the body.
+    #[error("sent a body that only the end of the connection ends; it cannot be told from a broken one")]
+    Unbounded,
+    /// `Transfer-Encoding` is anything but one `chunked`.
+    #[error("sent a body with a transfer coding other than a single chunked")]
+    TransferEncoding,
+    /// The upstream would go on with another protocol, which nobody has asked for.
+    #[error("answered with an unasked change of the protocol")]
+    Switched,
+}
+
+/// Checks what the HTTP parser lets through. Of two framings the one by length is removed (RFC 9112, section 6.3).
+pub(crate) fn check_response_framing(
+    method: &Method,
+    status: StatusCode,
+    version: Version,
+    headers: &mut HeaderMap,
+) -> Result<(), ResponseFramingError> {
+    if status.is_informational() {
+        return Err(ResponseFramingError::Switched);
+    }
+    if *method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        return Ok(());
+    }
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match codings.next() {
+        None if headers.contains_key(CONTENT_LENGTH) => Ok(()),
+        None => Err(ResponseFramingError::Unbounded),
+        Some(coding) => {
+            let single = codings.next().is_none() && version == Version::HTTP_11;
+            if !single || !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") {
+                return Err(ResponseFramingError::TransferEncoding);
+            }
+            headers.remove(CONTENT_LENGTH);
+            Ok(())
+        }
+    }
+}
+
 /// Whether a text is `host[:port]` without user, path or blanks.
 fn is_authority(text: &str) -> bool {
     !text.is_empty()
@@ -122,9 +164,11 @@ fn is_authority(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use http::header::{HeaderMap, HeaderName, HeaderValue};
-    use http::{Uri, Version};
+    use http::{Method, StatusCode, Uri, Version};
 
-    use super::{FramingError, check_framing, strip_request, strip_response};
+    use super::{
+        FramingError, ResponseFramingError, check_framing, check_response_framing, strip_request, strip_response,
+    };
 
     fn map(headers: &[(&str, &str)]) -> HeaderMap {
         headers
@@ -192,5 +236,27 @@ mod tests {
         assert_eq!(check("/v2/", &twice), Err(FramingError::TransferEncoding));
         assert_eq!(check("/v2/", &[("host", "a"), ("expect", "200-ok")]), Err(FramingError::Expectation));
         assert!(check("/v2/", &[("host", "a"), ("transfer-encoding", "Chunked"), ("expect", "100-Continue")]).is_ok());
+    }
+
+    #[test]
+    fn responses_end_where_they_say() {
+        let check = |method: Method, status: u16, headers: &[(&str, &str)]| {
+            let mut headers = map(headers);
+            let status = StatusCode::from_u16(status).unwrap();
+            check_response_framing(&method, status, Version::HTTP_11, &mut headers).map(|()| headers)
+        };
+        let (length, chunked) = (("content-length", "3"), ("transfer-encoding", "Chunked"));
+        assert_eq!(check(Method::GET, 200, &[length]), Ok(map(&[length])));
+        assert_eq!(check(Method::GET, 200, &[length, chunked]), Ok(map(&[chunked])));
+        assert_eq!(check(Method::GET, 200, &[]), Err(ResponseFramingError::Unbounded));
+        assert_eq!(check(Method::GET, 101, &[length]), Err(ResponseFramingError::Switched));
+        assert_eq!(check(Method::HEAD, 101, &[]), Err(ResponseFramingError::Switched));
+        for bad in ["gzip", "gzip, chunked", "chunked, chunked", "chunked, gzip", "identity"] {
+            let answer = check(Method::GET, 200, &[length, ("transfer-encoding", bad)]);
+            assert_eq!(answer, Err(ResponseFramingError::TransferEncoding), "{bad}");
+        }
+        for (method, status) in [(Method::HEAD, 200), (Method::GET, 204), (Method::GET, 304)] {
+            assert_eq!(check(method, status, &[]), Ok(map(&[])));
+        }
     }
 }
