@@ -11,9 +11,14 @@ mod site;
 mod upstream;
 mod wire;
 
+mod addressing;
 mod broken;
+mod credentials;
 mod early;
 mod failures;
+mod framing;
 mod hops;
+mod lifecycle;
+mod paths;
 mod pooling;
 mod streaming;
