@@ -14,8 +14,12 @@ const AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("authentication-
 
 /// Removes what belongs to the client's connection, whatever `Connection` nominates, and the body's framing, which the connection to
 /// the upstream makes anew.
+///
+/// Names with `_` go too: servers that take headers for variables cannot tell them from those with `-`, so that `Content_Length` or
+/// `X_Forwarded_For` would stand beside what the gateway says, or in its place.
 pub(crate) fn strip_request(headers: &mut HeaderMap) {
     strip_nominated(headers);
+    strip_underscored(headers);
     for name in [
         CONNECTION,
         KEEP_ALIVE,
@@ -71,6 +75,13 @@ fn strip_nominated(headers: &mut HeaderMap) {
     }
 }
 
+fn strip_underscored(headers: &mut HeaderMap) {
+    let found: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
+    for name in found {
+        headers.remove(name);
+    }
+}
+
 /// What is wrong with how a request is framed or addressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FramingError {
@@ -93,7 +104,9 @@ pub(crate) fn check_framing(uri: &Uri, version: Version, headers: &HeaderMap) ->
     let mut hosts = headers.get_all(HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return Err(FramingError::Host) };
     let text = host.to_str().map_err(|_| FramingError::BadHost)?;
-    if !is_authority(text) || uri.authority().is_some_and(|authority| !authority.as_str().eq_ignore_ascii_case(text)) {
+    // The target of CONNECT is an authority without a scheme; it names no resource of ours, and is refused as what it is.
+    let absolute = uri.authority().filter(|_| uri.scheme().is_some());
+    if !is_authority(text) || absolute.is_some_and(|authority| !authority.as_str().eq_ignore_ascii_case(text)) {
         return Err(FramingError::BadHost);
     }
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
@@ -158,7 +171,11 @@ fn is_authority(text: &str) -> bool {
         && text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'~' | b':' | b'[' | b']'))
-        && text.parse::<http::uri::Authority>().is_ok_and(|authority| !authority.host().is_empty())
+        && text.parse::<http::uri::Authority>().is_ok_and(|authority| {
+            // A port that is no number up to 65535 is no port to `http`.
+            let port = authority.port().map_or(0, |port| port.as_str().len() + 1);
+            !authority.host().is_empty() && authority.host().len() + port == text.len()
+        })
 }
 
 #[cfg(test)]
@@ -190,6 +207,8 @@ mod tests {
             ("transfer-encoding", "chunked"),
             ("upgrade", "h2c"),
             ("expect", "100-continue"),
+            ("content_length", "5"),
+            ("x_forwarded-for", "a"),
             ("accept", "a"),
         ]);
         strip_request(&mut headers);
@@ -221,9 +240,10 @@ mod tests {
         assert_eq!(check("/v2/", &[("host", "[::1]:5000")]), Ok("[::1]:5000".to_owned()));
         assert_eq!(check("http://A:5000/v2/", &[("host", "a:5000")]), Ok("a:5000".to_owned()));
         assert_eq!(check("http://b/v2/", &[("host", "a")]), Err(FramingError::BadHost));
+        assert_eq!(check("b:443", &[("host", "a")]), Ok("a".to_owned()));
         assert_eq!(check("/v2/", &[]), Err(FramingError::Host));
         assert_eq!(check("/v2/", &[("host", "a"), ("host", "a")]), Err(FramingError::Host));
-        for bad in ["", "a b", "u@a", "a/b", "a,b", "a:b:c", "a?b"] {
+        for bad in ["", "a b", "u@a", "a/b", "a,b", "a:b:c", "a?b", "a:", "a:b", "a:65536", ":80"] {
             assert_eq!(check("/v2/", &[("host", bad)]), Err(FramingError::BadHost), "{bad}");
         }
         for bad in ["gzip", "gzip, chunked", "chunked, chunked", "identity", "xchunked"] {
