@@ -11,7 +11,7 @@ const LIES: &str = "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Fo
     X_Forwarded_For: 6.6.6.6\r\nX_Forwarded_Proto: https\r\nX_Forwarded-Host: evil.example\r\nX_Real_IP: 6.6.6.6\r\n\
     X-Original-Url: /evil\r\nX-Rewrite-Url: /evil\r\nX-Client-Ip: 6.6.6.6\r\nTrue-Client-Ip: 6.6.6.6\r\n\
     X-Cluster-Client-Ip: 6.6.6.6\r\nCF-Connecting-IP: 6.6.6.6\r\nX-Http-Method-Override: DELETE\r\n\
-    Front-End-Https: on\r\nX-Url-Scheme: https\r\nX-Forwarded-Protocol: https\r\nX-ProxyUser-Ip: 6.6.6.6\r\n\
+    Front-End-Https: on\r\nX-Url-Scheme: https\r\nX-Forwarded-Protocol: https\r\nClient-Ip: 6.6.6.6\r\nContent_Length: 666\r\nX_Request_Id: evil\r\n\
     Forwarded: for=6.6.6.6;proto=https;host=evil.example\r\nForwarded: for=7.7.7.7\r\n";
 
 /// Asserts that nothing of the lies has arrived.
