@@ -133,7 +133,9 @@ fn tell(
 }
 
 fn mint(state: &State, passage: &Passage, audience: &str) -> Result<Secret, Failure> {
-    let access: AccessSet = passage.needs().into_iter().collect();
+    // A mount needs no pull on its target, but distribution asks for it: any POST may become an upload there.
+    let asks = passage.operation().map(Operation::asks).unwrap_or_default();
+    let access: AccessSet = asks.into_iter().collect();
     state.issuer.mint(passage.permit().caller(), audience, &access).map_err(|_| Failure::Signing)
 }
 

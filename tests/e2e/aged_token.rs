@@ -51,7 +51,8 @@ fn a_push_outlives_its_token() {
 
     let scope = ["repository:team/hand:pull,push"];
     let old = site.gateway.token(Some(ALICE), &scope);
-    let post = |token: &str| Request::new(site.gateway.port, "POST", "/v2/team/hand/blobs/uploads/").bearer(token).send();
+    let post =
+        |token: &str| Request::new(site.gateway.port, "POST", "/v2/team/hand/blobs/uploads/").bearer(token).send();
     let (first, second) = (random(1000), random(1000));
     finish(&site, &post(&old).expect(202), &first, &old).expect(201);
     let started = post(&old).expect(202);
@@ -63,7 +64,8 @@ fn a_push_outlives_its_token() {
     let image = site.image("skopeo-image");
     std::thread::scope(|scope| {
         let pushes = [
-            scope.spawn(|| skopeo.push_within(Duration::from_secs(120), ALICE, &image, &site.repository("team/skopeo"))),
+            scope
+                .spawn(|| skopeo.push_within(Duration::from_secs(120), ALICE, &image, &site.repository("team/skopeo"))),
             scope.spawn(|| docker.push_within(Duration::from_secs(120), "alice", &site.repository("team/docker:v1"))),
         ];
         for gate in &gates {

@@ -95,10 +95,19 @@ fn what_a_client_says_of_itself_never_arrives() {
     {
         request(marker).header(name, &forged).header(name, &forged).bearer(&token).send().expect(404);
     }
-    request("d").header("X-Authentication-Service", &forged).header("Connection", "X-Authentication-Service")
-        .bearer(&token).send().expect(404);
-    request("e").header("Remote-User", "admin").header("X-Remote-User", "admin").header("X-Forwarded-User", "admin")
-        .bearer(&token).send().expect(404);
+    request("d")
+        .header("X-Authentication-Service", &forged)
+        .header("Connection", "X-Authentication-Service")
+        .bearer(&token)
+        .send()
+        .expect(404);
+    request("e")
+        .header("Remote-User", "admin")
+        .header("X-Remote-User", "admin")
+        .header("X-Forwarded-User", "admin")
+        .bearer(&token)
+        .send()
+        .expect(404);
     let anonymous = Request::new(site.gateway.port, "GET", "/v2/public/app/manifests/f");
     anonymous.header("X-Authentication-Service", &forged).send().expect(404);
 

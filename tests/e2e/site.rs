@@ -1,6 +1,6 @@
 //! The site that most tests use: a registry, a gateway in front of it, four people and what they may do.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tempfile::TempDir;
 
@@ -103,11 +103,6 @@ impl Site {
         dir
     }
 
-    /// Where everything of the site lives.
-    pub(crate) fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
     /// An image of two layers that no other test has.
     pub(crate) fn image(&self, name: &str) -> Image {
         Image::make(&self.dir(name), 2, 64)
@@ -122,6 +117,25 @@ impl Site {
             access.method == "POST" && access.status == 201 && from.iter().any(|from| access.target.contains(from))
         });
         assert_eq!(mounted.count(), mounts, "layers mounted from {source}: {accesses:#?}");
+    }
+
+    /// Asserts that alice's client knew the layers of `team/app` to be in private/app, that it asked for them there, and
+    /// that it uploaded all of them, with the configuration, because they were not given.
+    #[track_caller]
+    pub(crate) fn assert_not_mounted_from_private(&self, layers: usize) {
+        let log = self.gateway.log();
+        let asks = |line: &str| {
+            ["\"event\":\"token\"", "\"subject\":\"alice\"", "repository:private/app:pull"]
+                .iter()
+                .all(|part| line.contains(part))
+        };
+        assert!(log.lines().any(asks), "a token is asked for that reaches private/app");
+        let accesses = self.registry.accesses_of("team/app");
+        let mounts =
+            accesses.iter().filter(|access| access.target.contains("from=") || access.target.contains("mount="));
+        assert_eq!(mounts.count(), 0, "no mount is forwarded: {accesses:#?}");
+        assert_eq!(self.uploads("team/app"), layers + 1, "{accesses:#?}");
+        assert!(self.registry.has_manifest("team/app", "v1"));
     }
 
     /// How many blobs were uploaded to `repository` from their first to their last byte.
@@ -146,7 +160,7 @@ pub(crate) fn directory() -> TempDir {
     tempfile::Builder::new().prefix("tg-").tempdir().unwrap()
 }
 
-/// What clients print when `user` may not push to `repository`.
-pub(crate) fn denied(user: &str, repository: &str) -> String {
-    format!("denied: requested access to the resource is denied: {user} may not pull and push {repository}")
+/// What clients print of a denial: `what` says who may not do what.
+pub(crate) fn denied(what: &str) -> String {
+    format!("denied: requested access to the resource is denied: {what}")
 }
