@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, Response, StatusCode, request};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -20,7 +20,7 @@ use crate::registry::query::Query;
 use crate::registry::{AccessSet, scope};
 use crate::secret::Secret;
 use crate::subject::Caller;
-use crate::token::{Grant, TokenKind};
+use crate::token::{Grant, IssueError, TokenKind};
 
 /// The largest form.
 const MAX_FORM: usize = 64 * 1024;
@@ -79,7 +79,10 @@ pub(crate) async fn answer(
     exchange.caller = caller.clone();
     let access = state.rules.grant(&caller, service, Some(client), &request.requested);
     let grant = Grant { caller: &caller, audience: service, kind: TokenKind::Registry, access: &access };
-    let issued = state.issuer.issue(&grant).map_err(|_| Failure::Signing)?;
+    let issued = state.issuer.issue(&grant).map_err(|error| match error {
+        IssueError::TooLong(_) if !access.is_empty() => TokenRequestError::TooMuch.into(),
+        _ => Failure::Signing,
+    })?;
     let mut answer = json!({
         "token": issued.token.expose(),
         "access_token": issued.token.expose(),
@@ -120,6 +123,10 @@ async fn form(
     });
     if !is_form {
         return Err(TokenRequestError::ContentType.into());
+    }
+    // A client that announces too much is told so, and not waited for.
+    if body.size_hint().lower() > MAX_FORM as u64 {
+        return Err(TokenRequestError::TooLarge.into());
     }
     let collected = tokio::time::timeout(state.form_timeout, Limited::new(body, MAX_FORM).collect()).await;
     let bytes = match collected {
