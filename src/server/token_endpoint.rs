@@ -40,6 +40,8 @@ pub(crate) struct Granted {
     pub(crate) requested: AccessSet,
     pub(crate) access: AccessSet,
     pub(crate) token_id: String,
+    /// The rules that granted or denied, by file and line.
+    pub(crate) rules: String,
 }
 
 /// Answers a request to the token endpoint.
@@ -77,7 +79,7 @@ pub(crate) async fn answer(
         Credentials::Bearer(_) | Credentials::Malformed => return Err(TokenRequestError::WrongCredentials.into()),
     };
     exchange.caller = caller.clone();
-    let access = state.rules.grant(&caller, service, Some(client), &request.requested);
+    let (access, rules) = state.rules.grant_by(&caller, service, Some(client), &request.requested);
     let grant = Grant { caller: &caller, audience: service, kind: TokenKind::Registry, access: &access };
     let issued = state.issuer.issue(&grant).map_err(|error| match error {
         IssueError::TooLong(_) if !access.is_empty() => TokenRequestError::TooMuch.into(),
@@ -96,7 +98,14 @@ pub(crate) async fn answer(
     }
     let mut response = respond::json(StatusCode::OK, answer.to_string());
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok((response, Granted { service: service.to_owned(), requested: request.requested, access, token_id: issued.jti }))
+    let granted = Granted {
+        service: service.to_owned(),
+        requested: request.requested,
+        access,
+        token_id: issued.jti,
+        rules: state.name_rules(&rules),
+    };
+    Ok((response, granted))
 }
 
 async fn authenticate(
