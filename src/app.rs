@@ -79,15 +79,23 @@ pub enum StartError {
 }
 
 /// The keys of a configuration: those of `token.keys`, or the one in `state_dir`, which is made when there is none.
+pub fn load_keys(config: &Config) -> Result<Vec<LoadedKey>, KeyFileError> {
+    if config.token.keys.is_empty() {
+        return Ok(vec![keys::load_or_generate(&config.server.state_dir)?]);
+    }
+    config.token.keys.iter().map(|path| keys::load_file(path)).collect()
+}
+
+/// The ring of keys that were loaded, by the settings of the configuration.
+pub fn ring_of(config: &Config, keys: Vec<LoadedKey>) -> Result<KeyRing, RingError> {
+    KeyRing::new(keys.into_iter().map(|loaded| loaded.key).collect(), config.token.key_id, config.token.x5c)
+}
+
+/// The ring for a gateway that is about to serve; what is to be said about the files goes to the log.
 pub fn key_ring(config: &Config) -> Result<KeyRing, StartError> {
-    let loaded = if config.token.keys.is_empty() {
-        vec![keys::load_or_generate(&config.server.state_dir)?]
-    } else {
-        config.token.keys.iter().map(|path| keys::load_file(path)).collect::<Result<Vec<_>, _>>()?
-    };
+    let loaded = load_keys(config)?;
     loaded.iter().for_each(tell_key);
-    let keys = loaded.into_iter().map(|loaded| loaded.key).collect();
-    Ok(KeyRing::new(keys, config.token.key_id, config.token.x5c)?)
+    Ok(ring_of(config, loaded)?)
 }
 
 fn tell_key(loaded: &LoadedKey) {

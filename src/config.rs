@@ -3,7 +3,7 @@
 //! [`Config`] is what a correct file means. It can only be had from [`Config::load`] and its like, which report every
 //! problem of a file at once, each with file, line, column and what would be right.
 //!
-//! There is one file for each section: its types, and how it is read. `reader` walks the parsed file, `report` tells what was
+//! There is one file for each section: its types, and how it is read. `reader` and `item` walk the parsed file, `report` tells what was
 //! found, `mask` keeps secrets out of that, and `lint` holds the warnings that need to see several sections.
 
 use std::path::Path;
@@ -13,6 +13,7 @@ use toml::de::DeTable;
 mod access;
 mod filter;
 mod identity;
+mod item;
 mod limits;
 mod lint;
 mod mask;
@@ -41,7 +42,8 @@ pub use upstream::{Credentials, Upstream};
 pub use url::PublicUrl;
 pub use users::{Member, User};
 
-use self::reader::{Item, Reader, Section};
+use self::item::Item;
+use self::reader::{Reader, Section};
 use self::source::{Source, Span};
 use crate::authz::Rule;
 use crate::subject::{GroupName, UserName};
@@ -76,21 +78,19 @@ pub struct Config {
 impl Config {
     /// Reads and checks a file, with the process's environment for `{ env = … }`. The report holds every problem.
     pub fn load(path: &Path) -> Result<Self, Report> {
-        Self::examine(path).map(|(config, _)| config)
+        let (name, text) = read(path)?;
+        check(&text, &name, base(path), &variable, &Lints::None).map(|(config, _)| config)
     }
 
     /// As [`Config::load`], with the warnings beside the configuration.
     pub fn examine(path: &Path) -> Result<(Self, Report), Report> {
-        let name = path.display().to_string();
-        let bytes = std::fs::read(path).map_err(|error| Report::unreadable(&name, &error))?;
-        let base = path.parent().unwrap_or(Path::new(""));
-        let text = String::from_utf8_lossy(&bytes);
-        check(&text, &name, base, &|name| std::env::var(name).ok(), Some(path))
+        let (name, text) = read(path)?;
+        check(&text, &name, base(path), &variable, &Lints::File(path))
     }
 
     /// Checks a text as if it were a file `name` in the directory `base`.
     pub fn parse(text: &str, name: &str, base: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Report> {
-        check(text, name, base, env, None).map(|(config, _)| config)
+        check(text, name, base, env, &Lints::None).map(|(config, _)| config)
     }
 
     /// As [`Config::parse`], with the warnings beside the configuration.
@@ -100,17 +100,42 @@ impl Config {
         base: &Path,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<(Self, Report), Report> {
-        check(text, name, base, env, None)
+        check(text, name, base, env, &Lints::Text)
     }
 }
 
-/// `file` is what the text was read from, if it is to be looked at too.
+/// What is looked at beyond what is wrong. Starting needs none of it.
+enum Lints<'a> {
+    None,
+    Text,
+    /// The text, and this file that it was read from with all that it names.
+    File(&'a Path),
+}
+
+/// A file's name as the operator wrote it, and its text.
+fn read(path: &Path) -> Result<(String, String), Report> {
+    let name = path.display().to_string();
+    match std::fs::read(path) {
+        Ok(bytes) => Ok((name, String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) => Err(Report::unreadable(&name, &error)),
+    }
+}
+
+/// What paths within a file are relative to.
+fn base(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 fn check(
     text: &str,
     name: &str,
     base: &Path,
     env: &dyn Fn(&str) -> Option<String>,
-    file: Option<&Path>,
+    lints: &Lints<'_>,
 ) -> Result<(Config, Report), Report> {
     let mut source = Source::new(name, text);
     let table = match DeTable::parse(text) {
@@ -119,8 +144,8 @@ fn check(
     };
     source.mask(mask::secrets(&table));
     let reader = Reader::new(source, base, env);
-    let config = sections(&reader, &table);
-    if let Some(path) = file {
+    let config = sections(&reader, &table, !matches!(lints, Lints::None));
+    if let Lints::File(path) = lints {
         lint::file_modes(&reader, path);
     }
     let failed = reader.has_errors();
@@ -143,12 +168,13 @@ fn broken(
     source.mask(masks);
     let reader = Reader::new(source, base, env);
     let hint = "strings are in quotes, lists in [ ], and each key and each [section] stands once";
-    reader.error("syntax", span, format!("this is no TOML: {}", error.message()), hint);
+    let message = error.message().trim_end_matches(", expected nothing");
+    reader.error("syntax", span, format!("this is no TOML: {message}"), hint);
     Report::new(reader.into_diagnostics())
 }
 
 /// Reads every section; none when one of them is wrong.
-fn sections<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Option<Config> {
+fn sections<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>, lints: bool) -> Option<Config> {
     let mut root = Section::new(reader, "the file", Span { start: 0, end: 0 }, table);
     let server_item = root.take("server");
     if server_item.is_none() {
@@ -172,14 +198,15 @@ fn sections<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Option<Config
     let limits = limits::limits(one(root.take("limits")));
     root.finish();
 
-    if !reader.has_errors() {
+    if lints && !reader.has_errors() {
         let facts = lint::Facts {
             upstreams: &upstreams,
             routes: &routes,
             users: &users,
             groups: &groups,
             members: &authn,
-            rules: &written,
+            rules: &rules,
+            written: &written,
         };
         lint::lint(reader, &facts);
     }

@@ -4,7 +4,8 @@ use http::Method;
 use ipnet::IpNet;
 
 use super::filter::predicate;
-use super::reader::{Item, Section, shown};
+use super::item::Item;
+use super::reader::Section;
 use super::server::network;
 use super::source::Span;
 use crate::authz::{Effect, Methods, RepositoryPattern, Rule, Source, Target, Who};
@@ -12,21 +13,12 @@ use crate::registry::{Action, Actions};
 
 /// A rule as it was written, for lints.
 pub(super) struct Written<'a> {
-    pub(super) header: Span,
-    pub(super) effect: Effect,
     pub(super) who: Vec<Item<'a>>,
-    pub(super) except_who: Vec<Item<'a>>,
-    pub(super) repositories: Vec<Item<'a>>,
-    pub(super) except_repositories: Vec<Item<'a>>,
-    /// What may be done to the repositories, and where that is said.
-    pub(super) actions: Option<(Actions, Span)>,
     /// Where `paths` stands.
     pub(super) paths: Option<Span>,
-    /// Whether `from` or `when` narrows it.
-    pub(super) conditional: bool,
 }
 
-pub(super) fn access<'a>(sections: Vec<Section<'a>>) -> (Vec<Rule>, Vec<Written<'a>>) {
+pub(super) fn access(sections: Vec<Section<'_>>) -> (Vec<Rule>, Vec<Written<'_>>) {
     sections.into_iter().filter_map(rule).unzip()
 }
 
@@ -36,30 +28,17 @@ fn rule(mut section: Section<'_>) -> Option<(Rule, Written<'_>)> {
     let effect = section.take("effect").map(|item| item.word(&effects));
     let who_items = section.require("who", "[\"group:dev\"]").and_then(|item| item.nonempty_list());
     let except_who_items = section.take("except_who").map_or_else(Vec::new, |item| item.list_or_one());
-    let who = |items: &[Item<'_>]| items.iter().map(|item| item.parse::<Who>("`who`")).collect::<Option<Vec<_>>>();
+    let who =
+        |items: &[Item<'_>]| items.iter().map(|item| item.parse::<Who>("entry of `who`")).collect::<Option<Vec<_>>>();
     let (named, except_who) = (who_items.as_deref().map(who), who(&except_who_items));
     let from = section.take("from").map(|item| from(&item));
-    let when_item = section.take("when");
-    let when = when_item.map(|item| predicate(&item));
+    let when = section.take("when").map(|item| predicate(&item));
 
     let about = About::take(&mut section);
     section.finish();
     let target = about.target(reader, header);
     let effect = effect.unwrap_or(Some(Effect::Allow))?;
-    let written = Written {
-        header,
-        effect,
-        who: who_items.unwrap_or_default(),
-        except_who: except_who_items,
-        repositories: about.repositories.map_or_else(Vec::new, |item| item.list_or_one()),
-        except_repositories: about.except.map_or_else(Vec::new, |item| item.list_or_one()),
-        actions: match (&target, about.actions) {
-            (Some(Target::Repositories { actions, .. }), Some(item)) => Some((*actions, item.span)),
-            _ => None,
-        },
-        paths: about.paths.map(|item| item.key),
-        conditional: from.is_some() || when.is_some(),
-    };
+    let written = Written { who: who_items.unwrap_or_default(), paths: about.paths.map(|item| item.key) };
     let from = match from {
         Some(from) => from?,
         None => Vec::new(),
@@ -68,14 +47,6 @@ fn rule(mut section: Section<'_>) -> Option<(Rule, Written<'_>)> {
         Some(when) => Some(when?),
         None => None,
     };
-    if let (Some(item), Some(predicate), Effect::Allow) = (when_item, &when, effect)
-        && predicate.reads_use_only_facts()
-    {
-        let message =
-            "this allow reads request.method or request.reference, which are not known when a token is issued";
-        let hint = "clients that ask for a token get none for it: test request.action instead, or make it a deny of the opposite";
-        reader.warn("use-only-allow", item.span, message, hint);
-    }
     let source = Source { file: reader.source.name().clone(), line: reader.source.line(header.start) };
     Some((Rule { source, effect, who: named??, except_who: except_who?, target: target?, from, when }, written))
 }
@@ -226,7 +197,7 @@ fn methods(item: &Item<'_>) -> Option<Methods> {
 
 fn method(item: &Item<'_>, text: &str) -> Option<Method> {
     let fail = |hint: String| {
-        item.fail("wrong-value", format!("\"{}\" is no method", shown(text)), hint);
+        item.fail("wrong-value", format!("\"{}\" is no method", item.shown()), hint);
         None
     };
     let upper = text.to_ascii_uppercase();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::reader::Item;
+use super::item::Item;
 use super::source::Span;
 use crate::jq::{CompileError, Filter, Predicate};
 

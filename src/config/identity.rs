@@ -5,7 +5,8 @@ use std::sync::Arc;
 use http::HeaderName;
 
 use super::filter::filter;
-use super::reader::{Item, Section, shown};
+use super::item::Item;
+use super::reader::Section;
 use crate::jq::{CompileError, Filter};
 use crate::subject::UserName;
 
@@ -93,7 +94,7 @@ fn header_name(item: &Item<'_>) -> Option<HeaderName> {
     let text = item.text_as("a header name")?;
     let name = HeaderName::from_bytes(text.as_bytes()).ok().filter(|_| !text.contains('_'));
     let Some(name) = name else {
-        let message = format!("\"{}\" is no header name", shown(text));
+        let message = format!("\"{}\" is no header name", item.shown());
         item.fail("wrong-value", message, "letters, digits and `-`, as in \"X-Authentication-Service\"");
         return None;
     };
@@ -116,11 +117,11 @@ fn name_path(item: &Item<'_>) -> Option<String> {
         bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_')
             && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
     };
-    let good = text.strip_prefix('.').is_some_and(|rest| rest == "" || rest.split('.').all(name));
+    let good = text.strip_prefix('.').is_some_and(|rest| rest.is_empty() || rest.split('.').all(name));
     if !good {
         item.fail(
             "wrong-value",
-            format!("\"{}\" is no path to a name", shown(text)),
+            format!("\"{}\" is no path to a name", item.shown()),
             format!("names with dots before them, as in \"{USERNAME}\""),
         );
     }
@@ -134,7 +135,7 @@ fn reserved_names(elevated: Option<Item<'_>>) -> Vec<UserName> {
         match UserName::parse(text) {
             Ok(name) if names.contains(&name) => {}
             Ok(name) => names.push(name),
-            Err(error) => item.fail("wrong-value", format!("\"{}\" is no name", shown(text)), error.to_string()),
+            Err(error) => item.fail("wrong-value", format!("\"{}\" is no name", item.shown()), error.to_string()),
         }
     }
     names

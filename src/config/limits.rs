@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::reader::{Item, Section, shown};
+use super::item::Item;
+use super::reader::Section;
 
 /// `[limits]`.
 #[derive(Debug)]
@@ -66,7 +67,7 @@ pub(super) fn limits(section: Option<Section<'_>>) -> Limits {
         header_bytes: 32 << 10,
         header_count: 100,
         password_hashing: cores,
-        password_cache: Duration::from_mins(1),
+        password_cache: Duration::from_secs(60),
         token_cache: 10_000,
         scopes: 64,
     };
@@ -75,7 +76,7 @@ pub(super) fn limits(section: Option<Section<'_>>) -> Limits {
         limits.header_count = section.number("header_count", limits.header_count, 16..=1000);
         limits.password_hashing = section.number("password_hashing", limits.password_hashing, 1..=1024);
         limits.password_cache =
-            section.duration("password_cache", limits.password_cache, Duration::ZERO..=Duration::from_hours(1));
+            section.duration("password_cache", limits.password_cache, Duration::ZERO..=Duration::from_secs(3600));
         limits.token_cache = section.number("token_cache", limits.token_cache, 1..=10_000_000);
         limits.scopes = section.number("scopes", limits.scopes, 1..=1000);
         section.finish();
@@ -116,7 +117,7 @@ fn level(item: &Item<'_>) -> Option<String> {
     match tracing_subscriber::EnvFilter::builder().parse(text) {
         Ok(_) if !text.is_empty() => Some(text.to_owned()),
         _ => {
-            let message = format!("\"{}\" is no log level", shown(text));
+            let message = format!("\"{}\" is no log level", item.shown());
             item.fail(
                 "wrong-value",
                 message,
@@ -137,10 +138,10 @@ fn target(item: &Item<'_>) -> Option<LogTarget> {
     match item.text_as("\"stdout\", \"off\" or { file = \"path\" }")? {
         "stdout" => Some(LogTarget::Stdout),
         "off" => Some(LogTarget::Off),
-        text => {
+        _ => {
             item.fail(
                 "wrong-value",
-                format!("`{}` cannot be \"{}\"", item.name, shown(text)),
+                format!("`{}` cannot be \"{}\"", item.name, item.shown()),
                 "write \"stdout\", \"off\" or { file = \"path\" }",
             );
             None

@@ -1,19 +1,18 @@
 //! What is correct and likely not meant: warnings of `tidegate check`.
 //!
-//! Lints of one value stand beside its reader; here are those that see several sections. They go by what is written, not by
-//! what patterns match: what they warn of is certain, what they do not see may still be wrong.
+//! Lints of one value stand beside its reader, and those of rules among themselves in `authz`; here are those that see several
+//! sections, or files.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::access::Written;
-use super::reader::{Item, Reader};
+use super::reader::Reader;
 use super::source::Span;
 use super::upstream::Upstreams;
 use super::users::{Member, Users};
 use super::{Route, RouteAuth};
-use crate::authz::Effect;
-use crate::registry::{Action, Actions};
+use crate::authz::{self, Rule};
 use crate::subject::{GroupName, UserName};
 
 /// What the lints read.
@@ -23,30 +22,23 @@ pub(super) struct Facts<'a> {
     pub(super) users: &'a Users,
     pub(super) groups: &'a [(GroupName, Vec<UserName>)],
     pub(super) members: &'a [Member],
-    pub(super) rules: &'a [Written<'a>],
+    pub(super) rules: &'a [Rule],
+    pub(super) written: &'a [Written<'a>],
 }
 
 pub(super) fn lint(reader: &Reader<'_>, facts: &Facts<'_>) {
     people(reader, facts);
     routing(reader, facts);
     let known = Known::of(facts);
-    let allows = Cover::of(facts.rules.iter().filter(|rule| rule.effect == Effect::Allow));
-    let denies = Cover::of(facts.rules.iter().filter(|rule| rule.effect == Effect::Deny && !rule.conditional));
-    for rule in facts.rules {
+    for rule in facts.written {
         known.unmatched(reader, rule);
-        excluded(reader, rule);
-        if rule.effect == Effect::Allow {
-            push_without_pull(reader, rule, &allows);
-            shadowed(reader, rule, &denies);
-        }
         if let (Some(span), false) = (rule.paths, facts.routes.iter().any(|route| route.auth == RouteAuth::Api)) {
-            reader.warn(
-                "dead-rule",
-                span,
-                "this rule is never asked: no route has `auth = \"api\"`",
-                "add such a route, or leave the rule out",
-            );
+            let message = "this rule is never asked: no route has `auth = \"api\"`";
+            reader.warn("dead-rule", span, message, "add such a route, or leave the rule out");
         }
+    }
+    for lint in authz::lint(facts.rules) {
+        reader.warn("rule", reader.source.line_span(lint.source.line), lint.message, "");
     }
 }
 
@@ -129,88 +121,6 @@ impl<'a> Known<'a> {
             let hint = hint.map_or_else(String::new, |near| format!("did you mean \"{kind}:{near}\"?"));
             reader.warn("unmatched-who", item.span, message, hint);
         }
-    }
-}
-
-/// Rules whose exceptions take everything away.
-fn excluded(reader: &Reader<'_>, rule: &Written<'_>) {
-    let within = |items: &[Item<'_>], except: &[Item<'_>], everything: &[&str]| {
-        let except: BTreeSet<&str> = except.iter().filter_map(Item::text).collect();
-        let all = everything.iter().any(|word| except.contains(word));
-        !items.is_empty()
-            && !except.is_empty()
-            && items.iter().filter_map(Item::text).all(|text| all || except.contains(text))
-    };
-    if within(&rule.who, &rule.except_who, &["anyone"])
-        || within(&rule.repositories, &rule.except_repositories, &["**"])
-    {
-        reader.warn("dead-rule", rule.header, "this rule can never match: its exceptions take everything away", "");
-    }
-}
-
-/// A push begins with reads of what is there already: clients ask for both, and pushes need both.
-fn push_without_pull(reader: &Reader<'_>, rule: &Written<'_>, allows: &Cover<'_>) {
-    let Some((actions, span)) = rule.actions else { return };
-    if actions.contains(Action::Push)
-        && !actions.contains(Action::Pull)
-        && !allows.covers(rule, Actions::only(Action::Pull))
-    {
-        let hint = "every push needs pull too: add \"pull\"";
-        reader.warn("push-without-pull", span, "this rule grants push without pull", hint);
-    }
-}
-
-fn shadowed(reader: &Reader<'_>, rule: &Written<'_>, denies: &Cover<'_>) {
-    let Some((actions, _)) = rule.actions else { return };
-    if denies.covers(rule, actions) {
-        let hint = "any matching deny wins: narrow the deny, or leave this rule out";
-        reader.warn("shadowed-rule", rule.header, "whatever this rule allows is denied by another", hint);
-    }
-}
-
-/// Per entry of `who`, per repository pattern: what some rules say about it.
-struct Cover<'a>(HashMap<&'a str, HashMap<&'a str, Actions>>);
-
-impl<'a> Cover<'a> {
-    fn of(rules: impl Iterator<Item = &'a Written<'a>>) -> Self {
-        let mut cover: HashMap<&str, HashMap<&str, Actions>> = HashMap::new();
-        for rule in rules.filter(|rule| rule.except_who.is_empty() && rule.except_repositories.is_empty()) {
-            let Some((actions, _)) = rule.actions else { continue };
-            for who in rule.who.iter().filter_map(Item::text) {
-                let by_pattern = cover.entry(who).or_default();
-                for pattern in rule.repositories.iter().filter_map(Item::text) {
-                    let known = by_pattern.entry(pattern).or_default();
-                    *known = known.union(actions);
-                }
-            }
-        }
-        Self(cover)
-    }
-
-    /// Whether these actions are spoken of for everybody and everything that the rule names.
-    fn covers(&self, rule: &Written<'_>, actions: Actions) -> bool {
-        let who: Vec<_> = rule.who.iter().filter_map(Item::text).collect();
-        let patterns: Vec<_> = rule.repositories.iter().filter_map(Item::text).collect();
-        let every = |who: &str| patterns.iter().all(|pattern| self.said(who, pattern).covers(actions));
-        !who.is_empty() && !patterns.is_empty() && who.into_iter().all(every)
-    }
-
-    fn said(&self, who: &str, pattern: &str) -> Actions {
-        let wider: &[&str] = match who {
-            "anyone" => &[],
-            "anonymous" | "authenticated" => &["anyone"],
-            _ => &["anyone", "authenticated"],
-        };
-        let mut said = Actions::NONE;
-        for by_pattern in std::iter::once(who).chain(wider.iter().copied()).filter_map(|who| self.0.get(who)) {
-            let mut add = |pattern: &str| said = said.union(by_pattern.get(pattern).copied().unwrap_or_default());
-            add(pattern);
-            add("**");
-            for (at, _) in pattern.match_indices('/') {
-                add(&format!("{}/**", &pattern[..at]));
-            }
-        }
-        said
     }
 }
 

@@ -47,8 +47,19 @@ fn table(fields: &DeTable<'_>, secret: bool, spans: &mut Vec<Span>) {
         } else if secret && matches!(name, "env" | "file") {
             // Names the secret, does not hold it.
         } else {
-            value(field.get_ref(), field.span().into(), secret || sounds_secret(name), spans);
+            let secret = secret || sounds_secret(name) || maybe_account(name, field.get_ref());
+            value(field.get_ref(), field.span().into(), secret, spans);
         }
+    }
+}
+
+/// Whether a setting that takes no account seems to have one, with its password.
+fn maybe_account(key: &str, value: &DeValue<'_>) -> bool {
+    match value {
+        DeValue::String(text) if key == "credentials" => text.contains(':'),
+        DeValue::String(text) if matches!(key, "url" | "public_url" | "content_origins") => text.contains('@'),
+        DeValue::Array(items) => items.iter().any(|item| maybe_account(key, item.get_ref())),
+        _ => false,
     }
 }
 
@@ -56,15 +67,13 @@ fn value(value_: &DeValue<'_>, span: Span, secret: bool, spans: &mut Vec<Span>) 
     match value_ {
         DeValue::Table(fields) => table(fields, secret, spans),
         DeValue::Array(items) => {
-            for item in items.iter() {
+            for item in items {
                 value(item.get_ref(), item.span().into(), secret, spans);
             }
         }
-        // A URL with a user before its host may have a password there.
-        DeValue::String(text) if text.contains("://") && text.contains('@') => spans.push(span),
         // Flags and small settings such as `limits.password_cache` are fine to show.
         DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Datetime(_) if secret => {
-            spans.push(span)
+            spans.push(span);
         }
         _ => {}
     }
@@ -82,7 +91,11 @@ pub(super) fn broken_line(source: &Source<'_>, line: usize) -> Vec<Span> {
     let whole = source.line_span(line);
     let text = source.slice(whole);
     let trimmed = text.trim_start();
-    let suspicious = sounds_secret(text) || text.contains("basic") || text.contains("$2") || text.contains("$argon2");
+    let suspicious = sounds_secret(text)
+        || text.contains("basic")
+        || text.contains('@')
+        || text.contains("$2")
+        || text.contains("$argon2");
     match text.find('=') {
         Some(at) if suspicious => vec![Span { start: whole.start + at + 1, end: whole.end }],
         Some(_) => Vec::new(),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use toml::de::DeValue;
 
 use super::filter::filter;
-use super::reader::{Item, Section, shown};
+use super::item::Item;
+use super::reader::Section;
 use super::upstream::{Credentials, Upstreams, credentials};
 use crate::jq::Filter;
 
@@ -92,7 +93,7 @@ fn route(mut section: Section<'_>, upstreams: &Upstreams, prefixes: &mut Vec<Str
 fn prefix(item: &Item<'_>, prefixes: &mut Vec<String>) -> Option<String> {
     let text = item.text()?;
     if !is_normal_path(text) {
-        let message = format!("\"{}\" is no path prefix", shown(text));
+        let message = format!("\"{}\" is no path prefix", item.shown());
         item.fail(
             "wrong-value",
             message,
@@ -152,7 +153,7 @@ fn upstream(item: &Item<'_>, upstreams: &Upstreams) -> Option<usize> {
         None if upstreams.names.is_empty() => "add an [[upstream]] with this name".into(),
         None => format!("the upstreams are {}", names().collect::<Vec<_>>().join(", ")),
     };
-    item.fail("unknown-upstream", format!("there is no upstream \"{}\"", shown(text)), hint);
+    item.fail("unknown-upstream", format!("there is no upstream \"{}\"", item.shown()), hint);
     None
 }
 

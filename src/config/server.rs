@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::reader::{Item, Reader, Section, shown};
+use super::item::Item;
+use super::reader::{Reader, Section};
 use super::source::Span;
 use super::url::{PublicUrl, public_url};
 
@@ -41,7 +42,8 @@ pub struct Admin {
 }
 
 /// The shortest and the longest time-out that makes sense.
-pub(super) const TIMEOUTS: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(24);
+pub(super) const TIMEOUTS: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(1)..=Duration::from_secs(24 * 3600);
 
 pub(super) fn server(mut section: Section<'_>) -> Option<Server> {
     section.not_built("tls", "let a proxy in front end TLS, and name it in `trusted_proxies`");
@@ -58,7 +60,7 @@ pub(super) fn server(mut section: Section<'_>) -> Option<Server> {
     let workers = section.number("workers", cores, 1..=1024);
     let header_timeout = section.duration("header_timeout", Duration::from_secs(15), TIMEOUTS);
     let idle_timeout = section.duration("idle_timeout", Duration::from_secs(75), TIMEOUTS);
-    let body_idle_timeout = section.duration("body_idle_timeout", Duration::from_mins(1), TIMEOUTS);
+    let body_idle_timeout = section.duration("body_idle_timeout", Duration::from_secs(60), TIMEOUTS);
     let drain_timeout = section.duration("drain_timeout", Duration::from_secs(30), Duration::ZERO..=*TIMEOUTS.end());
     let (reader, header) = (section.reader, section.header);
     section.finish();
@@ -131,7 +133,7 @@ pub(super) fn address(item: &Item<'_>) -> Option<SocketAddr> {
             }
             _ => "write an IP address and a port, as in \"127.0.0.1:5000\" or \"[::1]:5000\"".into(),
         };
-        item.fail("wrong-value", format!("\"{}\" is no address to listen on", shown(text)), hint);
+        item.fail("wrong-value", format!("\"{}\" is no address to listen on", item.shown()), hint);
     }
     address
 }
@@ -181,7 +183,7 @@ pub(super) fn network(item: &Item<'_>) -> Option<IpNet> {
         Err(_) => {
             item.fail(
                 "wrong-value",
-                format!("\"{}\" is no network", shown(text)),
+                format!("\"{}\" is no network", item.shown()),
                 "write \"10.0.0.0/8\", \"fd00::/8\" or a single address",
             );
             None

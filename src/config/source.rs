@@ -32,7 +32,7 @@ pub(super) struct Source<'a> {
 }
 
 /// How a masked value is shown: always the same, so that not even its length is told.
-const MASK: &str = "****";
+pub(super) const MASK: &str = "****";
 /// A tab is shown as that many blanks, so that carets stand where they should.
 const TAB: &str = "    ";
 
@@ -109,6 +109,11 @@ impl<'a> Source<'a> {
         }
         let caret = caret.unwrap_or(width);
         Place { line, column, text: shown, caret, caret_width: caret_end.saturating_sub(caret).max(1) }
+    }
+
+    /// Whether a span begins within what is hidden, so that its text must not be repeated either.
+    pub(super) fn is_masked(&self, span: Span) -> bool {
+        self.mask_at(span.start).is_some()
     }
 
     fn mask_at(&self, offset: usize) -> Option<usize> {

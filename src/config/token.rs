@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::reader::{Item, Section, shown};
+use super::item::Item;
+use super::reader::Section;
 use super::server::{Server, address};
 use crate::keys::KeyIdFormat;
 
@@ -30,8 +31,8 @@ pub struct Token {
 }
 
 /// Clients take a token without a longer life for one of 60 s (distribution, "Token Authentication Specification").
-const SHORTEST: Duration = Duration::from_mins(1);
-const LONGEST: Duration = Duration::from_hours(24);
+const SHORTEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// Reads the section, or its defaults when it is missing. Without a correct `[server]` there is nothing to derive them from.
 pub(super) fn token(section: Option<Section<'_>>, server: Option<&Server>) -> Option<Token> {
@@ -40,7 +41,7 @@ pub(super) fn token(section: Option<Section<'_>>, server: Option<&Server>) -> Op
         listen: None,
         services: Vec::new(),
         issuer: String::new(),
-        ttl: Duration::from_mins(5),
+        ttl: Duration::from_secs(5 * 60),
         keys: Vec::new(),
         key_id: KeyIdFormat::default(),
         x5c: false,
@@ -64,8 +65,7 @@ fn fill(token: &mut Token, mut section: Section<'_>, server: Option<&Server>) {
     }
     if let Some(item) = section.take("listen") {
         token.listen = address(&item);
-        let taken = |address| address == token.listen && token.listen.is_some_and(|address| address.port() != 0);
-        if server.is_some_and(|server| server.listen.iter().any(|address| taken(Some(*address)))) {
+        if server.zip(token.listen).is_some_and(|(server, own)| own.port() != 0 && server.listen.contains(&own)) {
             item.fail(
                 "duplicate",
                 "`server.listen` has this address already",
@@ -96,7 +96,7 @@ fn endpoint(item: &Item<'_>) -> Option<String> {
     if !normal {
         item.fail(
             "wrong-value",
-            format!("\"{}\" is no path for the token endpoint", shown(text)),
+            format!("\"{}\" is no path for the token endpoint", item.shown()),
             "write a plain absolute path, such as \"/token\"",
         );
         return None;
@@ -134,7 +134,7 @@ fn plain(item: &Item<'_>) -> Option<String> {
     let text = item.text()?;
     let good = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'));
     if !good {
-        let message = format!("`{}` cannot be \"{}\"", item.name, shown(text));
+        let message = format!("`{}` cannot be \"{}\"", item.name, item.shown());
         item.fail("wrong-value", message, "it must be printable ASCII without blanks, quotes and backslashes");
     }
     good.then(|| text.to_owned())

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use http::Uri;
 
-use super::reader::{Item, Section, shown};
+use super::item::Item;
+use super::reader::Section;
 use super::server::TIMEOUTS;
 use super::source::Span;
 use super::url::{PublicUrl, public_url, upstream_url};
@@ -78,7 +79,7 @@ pub(super) fn upstreams(sections: Vec<Section<'_>>) -> Upstreams {
         if upstreams.names.contains_key(text) {
             item.fail(
                 "duplicate",
-                format!("there is another upstream \"{}\"", shown(text)),
+                format!("there is another upstream \"{}\"", item.shown()),
                 "give each [[upstream]] a name of its own",
             );
             continue;
@@ -102,7 +103,7 @@ fn upstream(mut section: Section<'_>, name: Option<Item<'_>>) -> Option<Upstream
     let pool = section.boolean("pool", true);
     let pool_idle_timeout = section.duration("pool_idle_timeout", Duration::from_secs(4), TIMEOUTS);
     let connect_timeout = section.duration("connect_timeout", Duration::from_secs(5), TIMEOUTS);
-    let response_timeout = section.duration("response_timeout", Duration::from_mins(5), TIMEOUTS);
+    let response_timeout = section.duration("response_timeout", Duration::from_secs(5 * 60), TIMEOUTS);
     let mounts = section.boolean("mounts", true);
     let signatures = section.boolean("signatures", false);
     let content_origins = section
@@ -130,7 +131,7 @@ fn upstream_name(item: &Item<'_>) -> Option<Arc<str>> {
     if text.is_empty() || text.len() > 64 || !text.bytes().all(plain) {
         item.fail(
             "wrong-value",
-            format!("\"{}\" is no name for an upstream", shown(text)),
+            format!("\"{}\" is no name for an upstream", item.shown()),
             "up to 64 letters, digits, `-`, `_` and `.`",
         );
         return None;

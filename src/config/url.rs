@@ -3,7 +3,7 @@
 use http::Uri;
 use http::uri::Scheme;
 
-use super::reader::{Item, shown};
+use super::item::Item;
 
 /// A public URL of the gateway: scheme and authority, without path, query or user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub(super) fn upstream_url(item: &Item<'_>) -> Option<Uri> {
 fn origin(item: &Item<'_>) -> Option<(Scheme, String)> {
     let text = item.text_as("a URL such as \"http://127.0.0.1:5000\"")?;
     let fail = |message: &str, hint: String| {
-        item.fail("wrong-value", format!("\"{}\" {message}", shown(text)), hint);
+        item.fail("wrong-value", format!("\"{}\" {message}", item.shown()), hint);
         None
     };
     let Some((scheme, rest)) = text.split_once("://") else {
@@ -69,7 +69,7 @@ fn origin(item: &Item<'_>) -> Option<(Scheme, String)> {
         return fail("has no valid host", format!("write \"{scheme}://host\" or \"{scheme}://host:port\""));
     };
     let host = parsed.host();
-    let port = authority.strip_prefix(host).or_else(|| authority.get(host.len()..)).unwrap_or_default();
+    let port = authority.get(host.len()..).unwrap_or_default();
     let good_port = port.is_empty() || parsed.port_u16().is_some();
     if host.is_empty() || !good_port || port == ":" {
         return fail("has no valid host and port", format!("write \"{scheme}://host\" or \"{scheme}://host:port\""));

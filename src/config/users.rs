@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::reader::{Item, Section, shown};
+use super::item::Item;
+use super::reader::{Section, shown};
 use super::source::Span;
 use crate::authn::PasswordHash;
 use crate::subject::{GroupName, UserName};
@@ -82,8 +83,7 @@ fn hash(item: &Item<'_>) -> Option<PasswordHash> {
     let secret = item.secret()?;
     PasswordHash::parse(secret.expose())
         .map_err(|error| {
-            let hint = format!("{error}; `tidegate hash-password` makes one");
-            item.fail("wrong-value", "this is no password hash", hint);
+            item.fail("wrong-value", "this is no password hash", error.to_string());
         })
         .ok()
 }
@@ -91,7 +91,7 @@ fn hash(item: &Item<'_>) -> Option<PasswordHash> {
 fn group_name(item: &Item<'_>) -> Option<GroupName> {
     let text = item.text_as("the name of a group")?;
     GroupName::parse(text)
-        .map_err(|error| item.fail("wrong-name", format!("\"{}\" is no group name", shown(text)), error.to_string()))
+        .map_err(|error| item.fail("wrong-name", format!("\"{}\" is no group name", item.shown()), error.to_string()))
         .ok()
 }
 

@@ -65,10 +65,8 @@ impl PublicNames {
 
     /// The service that a challenge names: the accepted one that equals the request's Host, else the default.
     pub fn service_for_host(&self, host: &str) -> &str {
-        self.services
-            .iter()
-            .find(|service| service.eq_ignore_ascii_case(host))
-            .map_or_else(|| self.default_service(), |s| s)
+        let own = self.services.iter().map(String::as_str).find(|service| service.eq_ignore_ascii_case(host));
+        own.unwrap_or_else(|| self.default_service())
     }
 
     /// The service of a token request: the default when it names none, `None` when it names one that is not ours.

@@ -98,12 +98,23 @@ impl Routes {
     }
 
     /// The route with the longest prefix of this path.
+    ///
+    /// What belongs to the registry's grammar is never taken by another kind of route: a public route `/` does not open `/v2/`.
     pub(crate) fn find(&self, path: &RequestPath) -> Option<&Arc<Route>> {
         let path = path.as_str();
-        self.0.iter().find(|route| {
-            path.strip_prefix(route.prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
+        let of_registry = REGISTRY.iter().any(|prefix| is_below(path, prefix));
+        self.0
+            .iter()
+            .find(|route| is_below(path, &route.prefix))
+            .filter(|route| !of_registry || route.auth == RouteAuth::Registry)
     }
+}
+
+/// Where the endpoints of the registry's grammar are.
+const REGISTRY: [&str; 2] = ["/v2", "/extensions/v2"];
+
+fn is_below(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 #[cfg(test)]
@@ -133,7 +144,7 @@ mod tests {
         let route = |prefix: &&str| Route {
             prefix: (*prefix).to_owned(),
             upstream: upstream.clone(),
-            auth: RouteAuth::Registry,
+            auth: if prefix.contains("v2") { RouteAuth::Registry } else { RouteAuth::Public },
             credentials: UpstreamCredentials::None,
             mounts: true,
             signatures: false,
@@ -154,5 +165,15 @@ mod tests {
         assert_eq!(find("/v2x/"), None);
         assert_eq!(find("/"), None);
         assert_eq!(find("/pulp/apix"), None);
+    }
+
+    #[test]
+    fn a_wide_public_route_does_not_open_the_registry() {
+        let routes = routes(&["/"]);
+        let find = |path: &str| routes.find(&RequestPath::parse(path).unwrap()).is_some();
+        assert!(find("/") && find("/v2x") && find("/docs"));
+        for path in ["/v2", "/v2/", "/%76%32/a/manifests/v1", "/extensions/v2/a/signatures/x"] {
+            assert!(!find(path), "{path}");
+        }
     }
 }

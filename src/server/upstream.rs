@@ -137,18 +137,17 @@ impl Upstream {
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let progress = Arc::clone(request.body().progress());
         let worker = worker % self.pools.len();
-        if self.settings.pool {
-            while let Some(link) = self.pools[worker].take(self.settings.pool_idle_timeout).await {
-                let spare = repeatable(&request).then(|| copy(&request, &progress));
-                match self.exchange(link, request, &progress).await? {
-                    Exchange::Answered(response, link) => return Ok(self.stream(response, link, progress, worker)),
-                    Exchange::Unsent(unsent) => request = unsent,
-                    Exchange::Unanswered(error) => match spare {
-                        Some(spare) => request = spare,
-                        None => return Err(self.broken(error, &progress)),
-                    },
-                }
-                break;
+        if self.settings.pool
+            && let Some(link) = self.pools[worker].take(self.settings.pool_idle_timeout).await
+        {
+            let spare = repeatable(&request).then(|| copy(&request, &progress));
+            match self.exchange(link, request, &progress).await? {
+                Exchange::Answered(response, link) => return Ok(self.stream(response, link, progress, worker)),
+                Exchange::Unsent(unsent) => request = unsent,
+                Exchange::Unanswered(error) => match spare {
+                    Some(spare) => request = spare,
+                    None => return Err(self.broken(error, &progress)),
+                },
             }
         }
         let link = self.connect().await?;

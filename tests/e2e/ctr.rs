@@ -9,7 +9,7 @@ use crate::support::process::{Finished, Server, command, program, run};
 
 /// A containerd and the client that talks to it. Fields are dropped in their order.
 struct Ctr {
-    daemon: Server,
+    _daemon: Server,
     home: Home,
     client: PathBuf,
 }
@@ -39,7 +39,7 @@ impl Ctr {
         let Ok(daemon) = Server::start("containerd", &mut start, &home.path.join("log"), ready) else {
             panic!("containerd found its socket in use")
         };
-        Self { daemon, home, client }
+        Self { _daemon: daemon, home, client }
     }
 
     fn run(&self, args: &[&str]) -> Finished {

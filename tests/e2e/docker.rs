@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use crate::client::Home;
-use crate::site::{ALICE, BOB, CAROL, Site};
+use crate::site::{ALICE, BOB, CAROL, Site, denied};
 use crate::skopeo::Skopeo;
 use crate::support::image::{Image, LOCAL};
-use crate::support::process::{Finished, Server, command, program, run};
+use crate::support::process::{Finished, Server, command, program, run, run_within};
 
 /// A dockerd of its own and the clients that talk to it. Fields are dropped in their order.
 pub(crate) struct Docker {
-    daemon: Server,
+    _daemon: Server,
     home: Home,
     client: PathBuf,
 }
@@ -27,12 +28,9 @@ impl Docker {
         let mut start = command(Path::new("unshare"), &home.path);
         let script = r#"mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /opt && exec "$0" "$@""#;
         start.args(["--mount", "--propagation", "private", "sh", "-c", script]).arg(program("dockerd", "docker.io"));
-        for (option, file) in [
-            ("--config-file", "daemon.json"),
-            ("--data-root", "data"),
-            ("--exec-root", "exec"),
-            ("--pidfile", "d.pid"),
-        ] {
+        for (option, file) in
+            [("--config-file", "daemon.json"), ("--data-root", "data"), ("--exec-root", "exec"), ("--pidfile", "d.pid")]
+        {
             start.arg(option).arg(home.path.join(file));
         }
         start.arg(format!("--host=unix://{}", home.at("d.sock")));
@@ -41,7 +39,7 @@ impl Docker {
         let probe = || docker(&client, &home, "none").args(["version"]).output().unwrap().status.success();
         let daemon = Server::start("dockerd", &mut start, &home.path.join("log"), probe);
         let Ok(daemon) = daemon else { panic!("dockerd found its socket in use") };
-        Self { daemon, home, client }
+        Self { _daemon: daemon, home, client }
     }
 
     /// Runs `docker args…` with the credentials that `account` has logged in with.
@@ -61,6 +59,12 @@ impl Docker {
     pub(crate) fn push(&self, account: &str, reference: &str) -> Finished {
         self.run("none", &["tag", LOCAL, reference]).ok();
         self.run(account, &["push", reference])
+    }
+
+    /// Like [`Docker::push`], with a deadline.
+    pub(crate) fn push_within(&self, limit: Duration, account: &str, reference: &str) -> Finished {
+        self.run("none", &["tag", LOCAL, reference]).ok();
+        run_within(docker(&self.client, &self.home, account).args(["push", reference]), "", limit)
     }
 
     /// Removes all images, so that a pull has to fetch the layers.
@@ -107,14 +111,18 @@ fn logs_in_pushes_pulls_mounts_and_is_told_why_not() {
     // What docker prints.
     docker.load(&image);
     let wrong = docker.login(&site.host(), ("bob", "wrong")).failed(1);
-    wrong.says(&format!("Error response from daemon: Get \"http://{}/v2/\": unauthorized: ", site.host()));
+    wrong.says(&format!(
+        "Error response from daemon: Get \"http://{}/v2/\": unauthorized: incorrect username or password",
+        site.host()
+    ));
     docker.login(&site.host(), BOB).ok();
     docker.run("bob", &["pull", "-q", &format!("{app}:v1")]).ok();
     let refused = docker.push("bob", &format!("{}:v1", site.repository("team/other"))).failed(1);
-    refused.says("denied: ").says("repository:team/other:pull,push");
+    assert_eq!(refused.stderr.trim(), denied("bob may not pull and push team/other"), "{refused}");
     site.assert_unchanged("team/other");
     let refused = docker.run("bob", &["pull", "-q", &format!("{}:v1", site.repository("private/app"))]).failed(1);
     refused.says(&format!("pull access denied for {}", site.repository("private/app")));
+    refused.says(&denied("bob may not pull private/app"));
 
     docker.run("alice", &["logout", &site.host()]).ok();
     docker.run("alice", &["pull", "-q", &format!("{app}:v1")]).failed(1).says("pull access denied");

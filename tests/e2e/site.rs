@@ -1,6 +1,6 @@
 //! The site that most tests use: a registry, a gateway in front of it, four people and what they may do.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tempfile::TempDir;
 
@@ -103,11 +103,6 @@ impl Site {
         dir
     }
 
-    /// Where everything of the site lives.
-    pub(crate) fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
     /// An image of two layers that no other test has.
     pub(crate) fn image(&self, name: &str) -> Image {
         Image::make(&self.dir(name), 2, 64)
@@ -144,4 +139,9 @@ impl Site {
 /// A directory with a short path: Unix sockets will stand in it.
 pub(crate) fn directory() -> TempDir {
     tempfile::Builder::new().prefix("tg-").tempdir().unwrap()
+}
+
+/// What clients print of a denial: `what` says who may not do what.
+pub(crate) fn denied(what: &str) -> String {
+    format!("denied: requested access to the resource is denied: {what}")
 }

@@ -1,5 +1,6 @@
 //! The gateway under test: its configuration rendered, its process started, its lines read back.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
@@ -19,7 +20,7 @@ pub(crate) struct Settings {
     pub(crate) hosts: Vec<&'static str>,
     /// Further lines of `[server]`.
     pub(crate) server: String,
-    /// Lines of `[token]`.
+    /// Lines of `[token]`; `{port}` stands for the port of the main listener.
     pub(crate) token: String,
     /// Port of the upstream on 127.0.0.1.
     pub(crate) upstream_port: u16,
@@ -55,7 +56,7 @@ impl Settings {
         let mut users = String::new();
         for (name, password, groups) in &self.users {
             let hash = bcrypt::hash(password, 4).unwrap();
-            users.push_str(&format!("[users.{name}]\npassword_hash = \"{hash}\"\ngroups = {groups:?}\n\n"));
+            let _ = write!(users, "[users.{name}]\npassword_hash = \"{hash}\"\ngroups = {groups:?}\n\n");
         }
         format!(
             "[server]\nlisten = [\"127.0.0.1:{main}\"]\npublic_url = [{}]\nstate_dir = \"state\"\n{}\n\n\
@@ -66,7 +67,7 @@ impl Settings {
              {users}{}\n",
             urls.join(", "),
             self.server,
-            self.token,
+            self.token.replace("{port}", &main.to_string()),
             self.upstream_port,
             self.upstream,
             self.rest
@@ -127,8 +128,11 @@ impl Gateway {
 
     /// What `GET /token` answers to `user` (none: anonymous) asking for `scopes`.
     pub(crate) fn ask_token(&self, user: Option<(&str, &str)>, scopes: &[&str]) -> Reply {
-        let scopes: String = scopes.iter().map(|scope| format!("&scope={scope}")).collect();
-        let request = Request::new(self.port, "GET", &format!("/token?service={}{scopes}", self.host()));
+        let mut target = format!("/token?service={}", self.host());
+        for scope in scopes {
+            let _ = write!(target, "&scope={scope}");
+        }
+        let request = Request::new(self.port, "GET", &target);
         match user {
             Some((name, password)) => request.basic(name, password).send(),
             None => request.send(),

@@ -69,7 +69,7 @@ impl Request {
 
     /// With one more header.
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
-        self.head.push_str(&format!("{name}: {value}\r\n"));
+        self.head.extend([name, ": ", value, "\r\n"]);
         self
     }
 
@@ -131,8 +131,11 @@ fn try_connect(port: u16) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// The head of an answer and what followed it in the same read; none when the peer closes before it is whole.
-pub(crate) fn read_head(stream: &mut impl Read) -> Option<(u16, Vec<(String, String)>, Vec<u8>)> {
+/// Status and headers of an answer, and what came with them of its body.
+pub(crate) type Head = (u16, Vec<(String, String)>, Vec<u8>);
+
+/// The head of an answer; none when the peer closes before it is whole.
+pub(crate) fn read_head(stream: &mut impl Read) -> Option<Head> {
     let mut buffer = Vec::new();
     let end = loop {
         if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -156,34 +159,27 @@ pub(crate) fn read_head(stream: &mut impl Read) -> Option<(u16, Vec<(String, Str
 
 /// A whole answer; none when the connection ends before it does.
 pub(crate) fn read_reply(stream: &mut impl Read, head_only: bool) -> Option<Reply> {
-    loop {
-        let (status, headers, mut body) = read_head(stream)?;
-        if status == 100 {
-            // The bytes after an interim answer begin the real one.
-            let mut rest = body.as_slice().chain(&mut *stream);
-            return read_reply(&mut DynRead(&mut rest), head_only);
-        }
-        let mut reply = Reply { status, headers, body: Vec::new() };
-        if head_only || status == 204 || status == 304 {
-            return Some(reply);
-        }
-        let length = reply.header("content-length").and_then(|value| value.parse::<usize>().ok());
-        if let Some(length) = length {
-            while body.len() < length {
-                let mut chunk = [0; 65536];
-                match stream.read(&mut chunk) {
-                    Ok(0) | Err(_) => return None,
-                    Ok(n) => body.extend_from_slice(&chunk[..n]),
-                }
-            }
-            reply.body = body;
-        } else {
-            stream.read_to_end(&mut body).ok()?;
-            let chunked = reply.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked"));
-            reply.body = if chunked { unchunk(&body)? } else { body };
-        }
+    let (status, headers, mut body) = read_head(stream)?;
+    if status == 100 {
+        // The bytes after an interim answer begin the real one.
+        let mut rest = body.as_slice().chain(&mut *stream);
+        return read_reply(&mut DynRead(&mut rest), head_only);
+    }
+    let mut reply = Reply { status, headers, body: Vec::new() };
+    if head_only || status == 204 || status == 304 {
         return Some(reply);
     }
+    let length = reply.header("content-length").and_then(|value| value.parse::<usize>().ok());
+    if let Some(length) = length {
+        let missing = length.saturating_sub(body.len());
+        stream.take(missing as u64).read_to_end(&mut body).ok()?;
+        reply.body = Some(body).filter(|body| body.len() == length)?;
+    } else {
+        stream.read_to_end(&mut body).ok()?;
+        let chunked = reply.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked"));
+        reply.body = if chunked { unchunk(&body)? } else { body };
+    }
+    Some(reply)
 }
 
 /// Erases the type of a reader, so that reading an answer after an interim one does not nest types without end.

@@ -39,8 +39,7 @@ impl Image {
             digest
         };
 
-        let tars: Vec<Vec<u8>> =
-            (0..layers).map(|n| tar(&[(&format!("layer{n}.bin"), &random(kib * 1024))])).collect();
+        let tars: Vec<Vec<u8>> = (0..layers).map(|n| tar(&[(&format!("layer{n}.bin"), &random(kib * 1024))])).collect();
         let packed: Vec<Vec<u8>> = tars.iter().map(|tar| gzip(tar)).collect();
         let layer_digests: Vec<String> = packed.iter().map(|layer| store(layer)).collect();
         let config = json!({

@@ -1,5 +1,6 @@
 //! Commands with a deadline, and servers that end with the test that started them.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -13,11 +14,17 @@ use super::{pause, until};
 
 /// Where the program `name` is; fails the test with the Debian package to install when it is missing.
 pub(crate) fn program(name: &str, package: &str) -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
+    std::env::split_paths(&path())
         .map(|dir| dir.join(name))
         .find(|file| file.is_file())
         .unwrap_or_else(|| panic!("`{name}` is not installed: apt-get install {package} (tests/run installs it)"))
+}
+
+/// `PATH`, with the places where Debian keeps daemons: they are not in every user's.
+fn path() -> OsString {
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    path.push(":/usr/local/sbin:/usr/sbin:/sbin");
+    path
 }
 
 /// A command whose process the kernel kills when the thread that started it ends, with nothing of the environment but
@@ -25,7 +32,7 @@ pub(crate) fn program(name: &str, package: &str) -> PathBuf {
 pub(crate) fn command(program: &Path, home: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
-    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("LANG", "C.UTF-8");
+    command.env_clear().env("PATH", path()).env("LANG", "C.UTF-8");
     command.env("HOME", home).env("TMPDIR", home).env("XDG_RUNTIME_DIR", home).current_dir(home);
     command.process_group(0);
     command
@@ -100,7 +107,7 @@ pub(crate) fn run_within(command: &mut Command, input: &str, deadline: Duration)
         }
         pause(Duration::from_millis(5));
     };
-    let status = status.map_or_else(|| child.kill(), |status| status);
+    let status = status.unwrap_or_else(|| child.kill());
     let read = |file: &Path| String::from_utf8_lossy(&std::fs::read(file).unwrap()).into_owned();
     let finished = Finished { line, status, stdout: read(out.path()), stderr: read(err.path()) };
     assert!(start.elapsed() <= deadline, "not done after {deadline:?}: {finished}");
@@ -208,8 +215,8 @@ impl Drop for Server {
         self.stop();
         if std::thread::panicking() {
             let log = self.log();
-            let tail: Vec<&str> = log.lines().rev().take(60).collect();
-            let tail: Vec<&str> = tail.into_iter().rev().collect();
+            let tail: Vec<String> = log.lines().rev().take(30).map(|line| line.chars().take(600).collect()).collect();
+            let tail: Vec<String> = tail.into_iter().rev().collect();
             eprintln!("--- the end of {}'s log\n{}\n---", self.name, tail.join("\n"));
         }
     }

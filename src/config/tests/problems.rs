@@ -1,0 +1,353 @@
+//! What is said of files that are wrong.
+
+use super::{SERVER, problems, whole_file_problems};
+
+const UPSTREAM: &str = "[[upstream]]\nname = 'registry'\nurl = 'http://127.0.0.1:1'\n";
+
+/// A file whose `[server]` is replaced by these lines, from line 2 on.
+fn server(lines: &str) -> String {
+    whole_file_problems(&format!("[server]\n{lines}"))
+}
+
+#[test]
+fn every_problem_of_a_file_is_told_at_once() {
+    let said = whole_file_problems(
+        "\
+[server]
+lissten = ['127.0.0.1:5000']
+listen = ['localhost:5000', 5000]
+public_url = 'http://127.0.0.1:5000/registry'
+tls = { cert = 'a', key = 'b' }
+
+[token]
+ttl = '30s'
+
+[serverr]
+",
+    );
+    assert_eq!(
+        said,
+        "\
+error: unknown key `lissten` in [server]
+ --> gateway.toml:2:1
+  |
+2 | lissten = ['127.0.0.1:5000']
+  | ^^^^^^^
+  = hint: did you mean `listen`?
+
+error: \"localhost:5000\" is no address to listen on
+ --> gateway.toml:3:11
+  |
+3 | listen = ['localhost:5000', 5000]
+  |           ^^^^^^^^^^^^^^^^
+  = hint: names are not resolved here: write \"127.0.0.1:5000\"
+
+error: `listen` must be an address such as \"127.0.0.1:5000\", not a number
+ --> gateway.toml:3:29
+  |
+3 | listen = ['localhost:5000', 5000]
+  |                             ^^^^
+
+error: \"http://127.0.0.1:5000/registry\" must not have a path, query or fragment
+ --> gateway.toml:4:14
+  |
+4 | public_url = 'http://127.0.0.1:5000/registry'
+  |              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  = hint: write \"http://127.0.0.1:5000\"
+
+error: `tls` in [server] is not built yet
+ --> gateway.toml:5:1
+  |
+5 | tls = { cert = 'a', key = 'b' }
+  | ^^^
+  = hint: let a proxy in front end TLS, and name it in `trusted_proxies`
+
+error: `ttl` is out of range
+ --> gateway.toml:8:7
+  |
+8 | ttl = '30s'
+  |       ^^^^^
+  = hint: from 1m to 1d
+
+error: unknown key `serverr` in the file
+  --> gateway.toml:10:2
+   |
+10 | [serverr]
+   |  ^^^^^^^
+   = hint: did you mean `server`?
+"
+    );
+}
+
+#[test]
+fn a_text_that_is_no_toml() {
+    assert_eq!(
+        server("listen = 127.0.0.1:5000\n"),
+        "\
+error: this is no TOML: invalid float
+ --> gateway.toml:2:15
+  |
+2 | listen = 127.0.0.1:5000
+  |               ^^^^^^^^^
+  = hint: strings are in quotes, lists in [ ], and each key and each [section] stands once
+"
+    );
+    assert_eq!(
+        server("workers = 1\nworkers = 2\n"),
+        "\
+error: this is no TOML: duplicate key
+ --> gateway.toml:3:1
+  |
+3 | workers = 2
+  | ^^^^^^^
+  = hint: strings are in quotes, lists in [ ], and each key and each [section] stands once
+"
+    );
+}
+
+#[test]
+fn what_is_missing_is_told_at_the_header() {
+    assert_eq!(
+        whole_file_problems("# nothing\n"),
+        "\
+error: there is no [server] section
+ --> gateway.toml:1:1
+  |
+1 | # nothing
+  | ^
+  = hint: it begins with [server], `listen = \"127.0.0.1:5000\"` and `public_url = \"http://127.0.0.1:5000\"`
+"
+    );
+    assert_eq!(
+        problems(&format!("{UPSTREAM}[[route]]\nprefix = '/v2/'\nupstream = 'registry'\n")),
+        "\
+error: [[route]] needs the key `auth`
+ --> gateway.toml:7:1
+  |
+7 | [[route]]
+  | ^^^^^^^^^
+  = hint: add, for example, `auth = \"registry\"`
+"
+    );
+}
+
+#[test]
+fn upstreams_that_are_named_and_not_there() {
+    assert_eq!(
+        problems(&format!("{UPSTREAM}[[route]]\nprefix = '/v2/'\nupstream = 'regsitry'\nauth = 'registry'\n")),
+        "\
+error: there is no upstream \"regsitry\"
+ --> gateway.toml:9:12
+  |
+9 | upstream = 'regsitry'
+  |            ^^^^^^^^^^
+  = hint: did you mean \"registry\"?
+"
+    );
+}
+
+#[test]
+fn an_upstream_that_is_wrong_is_not_missing_too() {
+    let said = problems(
+        "[[upstream]]\nname = 'a'\nurl = 'ftp://x'\n[[route]]\nprefix = '/v2/'\nupstream = 'a'\nauth = 'registry'\n",
+    );
+    assert_eq!(said.matches("error:").count(), 1, "{said}");
+    assert!(said.contains("\"ftp://x\" is neither http nor https"), "{said}");
+}
+
+#[test]
+fn rules_are_about_one_thing() {
+    assert_eq!(
+        problems("[[access]]\nwho = ['anyone']\nrepositories = ['**']\npaths = ['/**']\nactions = ['pull']\n"),
+        "\
+error: a rule is about one kind of thing: this one has `repositories` already
+ --> gateway.toml:7:1
+  |
+7 | paths = ['/**']
+  | ^^^^^
+  = hint: write two rules
+"
+    );
+    assert_eq!(
+        problems("[[access]]\nwho = 'anyone'\nregistry = 'catalog'\nexcept_repositories = 'a'\nactions = 'pull'\n"),
+        "\
+error: `except_repositories` has no meaning beside `registry`
+ --> gateway.toml:7:1
+  |
+7 | except_repositories = 'a'
+  | ^^^^^^^^^^^^^^^^^^^
+  = hint: it takes names out of `repositories`
+
+error: the catalog is granted as a whole
+ --> gateway.toml:8:11
+  |
+8 | actions = 'pull'
+  |           ^^^^^^
+  = hint: write `actions = [\"*\"]`
+"
+    );
+}
+
+#[test]
+fn words_of_rules() {
+    assert_eq!(
+        problems(
+            "[[access]]\nwho = 'anyone'\nrepositories = '**'\nactions = ['pul', 'push']\nfrom = '10.0.0.1/8'\neffect = 'forbid'\n"
+        ),
+        "\
+error: `actions` cannot be \"pul\"
+ --> gateway.toml:7:12
+  |
+7 | actions = ['pul', 'push']
+  |            ^^^^^
+  = hint: did you mean \"pull\"?
+
+error: \"10.0.0.1/8\" has bits set beyond its prefix
+ --> gateway.toml:8:8
+  |
+8 | from = '10.0.0.1/8'
+  |        ^^^^^^^^^^^^
+  = hint: write \"10.0.0.0/8\" for the network, \"10.0.0.1\" for the one address
+
+error: `effect` cannot be \"forbid\"
+ --> gateway.toml:9:10
+  |
+9 | effect = 'forbid'
+  |          ^^^^^^^^
+  = hint: it is one of \"allow\", \"deny\"
+"
+    );
+    let said = problems("[[access]]\nwho = 'anyone'\npaths = '/**'\nmethods = ['get', 'TRACE', 'read']\n");
+    assert!(said.contains("gateway.toml:7:12") && said.contains("gateway.toml:7:19"), "{said}");
+}
+
+#[test]
+fn names_that_nobody_may_have() {
+    let said = problems(
+        "[identity]\nelevated = ['writer']\n[users.admin]\npassword_hash.env = 'HASH'\n[users.writer]\npassword_hash.env = 'HASH'\n\
+         [users.'a:b']\npassword_hash.env = 'HASH'\n",
+    );
+    assert!(said.contains("nobody can be called \"admin\"\n --> gateway.toml:6:8\n"), "{said}");
+    assert!(said.contains("nobody can be called \"writer\"\n --> gateway.toml:8:8\n"), "{said}");
+    assert!(said.contains("\"a:b\" is no user name\n  --> gateway.toml:10:8\n"), "{said}");
+    assert_eq!(said.matches("error:").count(), 3, "{said}");
+}
+
+#[test]
+fn secrets_that_are_not_where_they_should_be() {
+    assert_eq!(
+        problems("[users.a]\npassword_hash = { env = 'NO_SUCH' }\n"),
+        "\
+error: the environment variable `NO_SUCH` is not set
+ --> gateway.toml:5:25
+  |
+5 | password_hash = { env = 'NO_SUCH' }
+  |                         ^^^^^^^^^
+  = hint: set it where the gateway is started
+"
+    );
+    let said = problems("[users.a]\npassword_hash = { file = 'no-such-file' }\n");
+    assert!(said.starts_with("error: /etc/tidegate/no-such-file cannot be read: "), "{said}");
+}
+
+/// Each of these is one error, at this line and column, whose text holds these words.
+#[test]
+fn one_error_each() {
+    let route = |lines: &str| format!("{UPSTREAM}[[route]]\nupstream = 'registry'\n{lines}");
+    let cases = [
+        ("[server2]\n".to_owned(), (4, 2), "did you mean `server`"),
+        ("[token]\npath = 'token'\n".to_owned(), (5, 8), "no path for the token endpoint"),
+        ("[token]\npath = '/v2/token'\n".to_owned(), (5, 8), "/v2 is taken"),
+        ("[token]\nservice = []\n".to_owned(), (5, 11), "must not be empty"),
+        ("[token]\nservice = 'a b'\n".to_owned(), (5, 11), "printable ASCII"),
+        ("[token]\nttl = 300\n".to_owned(), (5, 7), "must be a duration such as \"90s\", not a number"),
+        ("[token]\nttl = '5 minutes'\n".to_owned(), (5, 7), "a whole number and a unit"),
+        ("[token]\nkey_id = 'rfc7683'\n".to_owned(), (5, 10), "did you mean \"rfc7638\""),
+        ("[token]\nlisten = '127.0.0.1:5000'\n".to_owned(), (5, 10), "has this address already"),
+        ("[token]\nx5c = 'yes'\n".to_owned(), (5, 7), "must be true or false, not a string"),
+        ("[admin]\n".to_owned(), (4, 1), "needs the key `listen`"),
+        ("[admin]\nlisten = 'unix:/run/t.sock'\n".to_owned(), (5, 10), "not built yet"),
+        ("[limits]\nheader_bytes = '1KiB'\n".to_owned(), (5, 16), "from 8KiB to 1MiB"),
+        ("[limits]\nheader_bytes = '64KB'\n".to_owned(), (5, 16), "\"64KB\" is no size"),
+        ("[limits]\nscopes = -1\n".to_owned(), (5, 10), "from 1 to 1000"),
+        ("[log]\nlevel = 'tidegate=loud'\n".to_owned(), (5, 9), "no log level"),
+        ("[log]\naudit = 'stdin'\n".to_owned(), (5, 9), "{ file = \"path\" }"),
+        ("[identity]\nheader = 'X_User'\n".to_owned(), (5, 10), "no header name"),
+        ("[identity]\nheader = 'Authorization'\n".to_owned(), (5, 10), "a meaning of its own"),
+        ("[identity]\nusername = 'user'\n".to_owned(), (5, 12), "no path to a name"),
+        ("[groups]\nops = ['bob']\n".to_owned(), (5, 8), "write \"user:bob\""),
+        ("[groups]\nops = ['group:dev']\n".to_owned(), (5, 8), "groups do not nest"),
+        ("[[authn]]\nkind = 'ldap'\n".to_owned(), (5, 8), "\"users\", \"htpasswd\""),
+        ("[[authn]]\nkind = 'htpasswd'\n".to_owned(), (4, 1), "needs the key `file`"),
+        ("[[authn]]\nkind = 'users'\n[[authn]]\nkind = 'users'\n".to_owned(), (7, 8), "one such member"),
+        ("[upstream]\nname = 'a'\n".to_owned(), (4, 1), "[[upstream]]"),
+        (format!("{UPSTREAM}{UPSTREAM}"), (8, 8), "another upstream \"registry\""),
+        (format!("{UPSTREAM}spool = true\n"), (7, 1), "not built yet"),
+        (format!("{UPSTREAM}credentials = 'forward_token'\n"), (7, 15), "did you mean \"forward-token\""),
+        ("[[upstream]]\nname = 'a'\nurl = 'https://x'\n".to_owned(), (6, 7), "not built yet"),
+        ("[[upstream]]\nname = 'a'\nurl = 'http://x:99999'\n".to_owned(), (6, 7), "no valid host"),
+        (route("prefix = '/'\nauth = 'registry'\n"), (9, 10), "\"/v2/\" or \"/extensions/v2/\""),
+        (route("prefix = '/v2/x'\nauth = 'public'\n"), (9, 10), "belongs to the registry"),
+        (route("prefix = '/v2/../'\nauth = 'registry'\n"), (9, 10), "no path prefix"),
+        (route("prefix = '/a%2fb'\nauth = 'api'\n"), (9, 10), "no path prefix"),
+        (route("prefix = '/v2'\nauth = 'open'\n"), (10, 8), "\"registry\", \"api\", \"public\""),
+        (route("prefix = '/a'\nauth = 'api'\ncredentials = 'mint-token'\n"), (11, 15), "can send a token upstream"),
+        (
+            format!(
+                "{}{}",
+                route("prefix = '/v2'\nauth = 'registry'\n"),
+                "[[route]]\nprefix = '/v2/'\nupstream = 'registry'\nauth = 'registry'\n"
+            ),
+            (12, 10),
+            "another route",
+        ),
+        ("[[access]]\nrepositories = '**'\nactions = '*'\n".to_owned(), (4, 1), "needs the key `who`"),
+        ("[[access]]\nwho = 'anyone'\n".to_owned(), (4, 1), "about nothing"),
+        ("[[access]]\nwho = []\nrepositories = '**'\nactions = '*'\n".to_owned(), (5, 7), "must not be empty"),
+        ("[[access]]\nwho = 'anyone'\npaths = '/**'\n".to_owned(), (4, 1), "needs the key `methods`"),
+        (
+            "[[access]]\nwho = 'anyone'\nrepositories = '**'\nactions = 'catalog'\n".to_owned(),
+            (7, 11),
+            "\"pull\", \"push\", \"delete\"",
+        ),
+    ];
+    for (rest, (line, column), words) in cases {
+        let said = problems(&rest);
+        assert_eq!(said.matches("error:").count(), 1, "{rest}\n{said}");
+        assert!(said.contains(&format!("gateway.toml:{line}:{column}\n")), "{rest}\n{said}");
+        assert!(said.contains(words), "{rest}\n{said}");
+    }
+}
+
+#[test]
+fn public_urls_are_origins() {
+    for (url, words) in [
+        ("127.0.0.1:5000", "is no URL"),
+        ("ftp://a", "neither http nor https"),
+        ("http://", "no valid host"),
+        ("http://a:b", "no valid host"),
+        ("http://a:", "no valid host"),
+        ("http://a b", "no valid host"),
+        ("http://a?b", "path, query or fragment"),
+        ("http://a#b", "path, query or fragment"),
+        ("http://user@a", "must not hold a user"),
+    ] {
+        let said = server(&format!("listen = '127.0.0.1:1'\npublic_url = '{url}'\n"));
+        assert!(said.contains(words), "{url}: {said}");
+    }
+    let said = server("listen = []\npublic_url = ['http://a', 'http://A:80']\n");
+    assert!(said.contains("http://a is listed twice") && said.contains("`listen` must not be empty"), "{said}");
+}
+
+#[test]
+fn json_says_the_same() {
+    let text = format!("{SERVER}[tokn]\n");
+    let report = super::super::Config::parse(&text, "g.toml", std::path::Path::new(""), &|_| None).unwrap_err();
+    assert_eq!(
+        serde_json::to_value(report.diagnostics()).unwrap(),
+        serde_json::json!([{
+            "severity": "error", "code": "unknown-key", "message": "unknown key `tokn` in the file",
+            "file": "g.toml", "line": 4, "column": 2, "hint": "did you mean `token`?"
+        }])
+    );
+}
