@@ -206,9 +206,8 @@ impl Gateway {
             let what = format!("{} {}", head.method, exchange.path);
             refused(state, &refusal, &presented, &[], &what, exchange)
         })?;
-        let passage = Passage::new(state, route, permit).map_err(|failure| {
+        let passage = Passage::new(state, route, permit).inspect_err(|failure| {
             exchange.audit_decision(&presented.judged(state, &[], audit::Result::Failed, &failure.to_string()));
-            failure
         })?;
         exchange.audit_decision(&presented.judged(state, &[], audit::Result::Allowed, &passage.reason));
         exchange.decision = Decision::Allowed;
@@ -283,9 +282,8 @@ fn permit(
     };
     let judged = authz::authorize(&state.rules, request);
     let permit = judged.map_err(|refusal| refused(state, &refusal, presented, asks, &in_words(asks), exchange))?;
-    let passage = Passage::new(state, route, permit).map_err(|failure| {
+    let passage = Passage::new(state, route, permit).inspect_err(|failure| {
         exchange.audit_decision(&presented.judged(state, asks, audit::Result::Failed, &failure.to_string()));
-        failure
     })?;
     let passage = Arc::new(passage);
     let reduced = is_mount && passage.operation().is_some_and(|operation| operation.mount_source().is_none());

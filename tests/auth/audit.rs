@@ -70,17 +70,14 @@ fn cases(site: &Site, token: &str) -> Vec<Case> {
     let carol = json!({"subject": "carol", "groups": ["ops"], "authn": "users", "service": host});
     let nobody = json!({"subject": null, "service": host});
     let jti = claims(token)["jti"].clone();
-    let decision = |action: &str, resource: &str, requested: &str, result: &str, why: &str| {
-        json!({"event": "decision", "action": action, "resource": resource, "requested": requested, "result": result, "why": why})
-    };
+    let decision = |action: &str, resource: &str, requested: &str, result: &str, why: &str| json!({"event": "decision", "action": action, "resource": resource, "requested": requested, "result": result, "why": why});
     let case = |request: Request, status, expected| Case { request, status, expected };
     let with_id = |mut value: Value| {
         value["token_id"] = jti.clone();
         value
     };
-    let mount = |source: &str| {
-        site.request("POST", &format!("/v2/alice/app/blobs/uploads/?mount={DIGEST}&from={source}"))
-    };
+    let mount =
+        |source: &str| site.request("POST", &format!("/v2/alice/app/blobs/uploads/?mount={DIGEST}&from={source}"));
     let pull = |name: &str| format!("repository:{name}:pull");
     let push = "repository:alice/app:pull,push";
     let mounted = |source: &str| format!("{push} {}", pull(source));
@@ -110,25 +107,37 @@ fn cases(site: &Site, token: &str) -> Vec<Case> {
         case(
             site.get("/token?scope=repository:alice/x:pull,push").basic(ALICE.0, ALICE.1),
             200,
-            of(&alice, json!({"event": "token", "action": "token", "requested": "repository:alice/x:pull,push",
-                "granted": "repository:alice/x:pull,push", "result": "allowed", "why": own})),
+            of(
+                &alice,
+                json!({"event": "token", "action": "token", "requested": "repository:alice/x:pull,push",
+                "granted": "repository:alice/x:pull,push", "result": "allowed", "why": own}),
+            ),
         ),
         case(
             site.get("/token?scope=repository:shared/x:pull,push+repository:bob/x:pull").basic(ALICE.0, ALICE.1),
             200,
-            of(&alice, json!({"event": "token", "action": "token", "requested": "repository:bob/x:pull repository:shared/x:pull,push",
-                "granted": "repository:shared/x:pull", "result": "reduced", "why": shared})),
+            of(
+                &alice,
+                json!({"event": "token", "action": "token", "requested": "repository:bob/x:pull repository:shared/x:pull,push",
+                "granted": "repository:shared/x:pull", "result": "reduced", "why": shared}),
+            ),
         ),
         case(
             site.get("/token?scope=repository:alice/x:pull").basic(BOB.0, BOB.1),
             200,
-            of(&bob, json!({"event": "token", "action": "token", "requested": "repository:alice/x:pull", "granted": "",
-                "result": "reduced", "why": "no rule allows it"})),
+            of(
+                &bob,
+                json!({"event": "token", "action": "token", "requested": "repository:alice/x:pull", "granted": "",
+                "result": "reduced", "why": "no rule allows it"}),
+            ),
         ),
         case(
             site.get("/token?scope=repository:public/x:pull"),
             200,
-            of(&nobody, json!({"event": "token", "action": "token", "granted": "repository:public/x:pull", "result": "allowed", "why": public})),
+            of(
+                &nobody,
+                json!({"event": "token", "action": "token", "granted": "repository:public/x:pull", "result": "allowed", "why": public}),
+            ),
         ),
         // Decisions.
         case(
@@ -149,13 +158,24 @@ fn cases(site: &Site, token: &str) -> Vec<Case> {
         case(
             site.request("DELETE", "/v2/alice/app/manifests/v1").bearer(token),
             401,
-            with_id(of(&alice, decision("manifest.delete", "alice/app", "repository:alice/app:delete", "denied",
-                "the token does not grant what this needs"))),
+            with_id(of(
+                &alice,
+                decision(
+                    "manifest.delete",
+                    "alice/app",
+                    "repository:alice/app:delete",
+                    "denied",
+                    "the token does not grant what this needs",
+                ),
+            )),
         ),
         case(
             mount("shared/lib").bearer(token),
             200,
-            with_id(of(&alice, decision("upload.mount", "alice/app", &mounted("shared/lib"), "allowed", &format!("{own}, {shared}")))),
+            with_id(of(
+                &alice,
+                decision("upload.mount", "alice/app", &mounted("shared/lib"), "allowed", &format!("{own}, {shared}")),
+            )),
         ),
         case(
             mount("bob/lib").bearer(token),
@@ -185,23 +205,35 @@ fn cases(site: &Site, token: &str) -> Vec<Case> {
         case(
             site.get("/v2/_catalog").basic(CAROL.0, CAROL.1),
             200,
-            of(&carol, json!({"event": "decision", "action": "catalog.get", "requested": "registry:catalog:*", "result": "allowed", "why": catalog})),
+            of(
+                &carol,
+                json!({"event": "decision", "action": "catalog.get", "requested": "registry:catalog:*", "result": "allowed", "why": catalog}),
+            ),
         ),
         case(
             site.request("DELETE", "/api/things/1?x=y").basic(CAROL.0, CAROL.1),
             200,
-            of(&carol, json!({"event": "decision", "action": "api", "resource": "/api/things/1", "result": "allowed", "why": api})),
+            of(
+                &carol,
+                json!({"event": "decision", "action": "api", "resource": "/api/things/1", "result": "allowed", "why": api}),
+            ),
         ),
         case(
             site.get("/api/things").basic(BOB.0, BOB.1),
             403,
-            of(&bob, json!({"event": "decision", "action": "api", "resource": "/api/things", "result": "denied", "why": no_rule})),
+            of(
+                &bob,
+                json!({"event": "decision", "action": "api", "resource": "/api/things", "result": "denied", "why": no_rule}),
+            ),
         ),
         // Allowed, and not carried out.
         case(
             site.get("/v2/alice/app/manifests/odd").bearer(token),
             500,
-            with_id(of(&alice, json!({"event": "decision", "action": "manifest.get", "resource": "alice/app", "result": "failed", "why": filter}))),
+            with_id(of(
+                &alice,
+                json!({"event": "decision", "action": "manifest.get", "resource": "alice/app", "result": "failed", "why": filter}),
+            )),
         ),
     ]
 }
@@ -262,7 +294,9 @@ fn lines_go_to_files_where_that_is_said() {
     site.gateway.stop();
     let audit = std::fs::read_to_string(site.dir.path().join("audit.log")).unwrap();
     assert_eq!(audit.lines().count(), 1, "{audit}");
-    assert!(audit.contains(" audit request_id=") && audit.contains(" event=decision ") && audit.contains("result=allowed"));
+    assert!(
+        audit.contains(" audit request_id=") && audit.contains(" event=decision ") && audit.contains("result=allowed")
+    );
     let log = site.gateway.log();
     assert!(!log.contains("event=decision") && !log.contains("request_id="), "{log}");
 }

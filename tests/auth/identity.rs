@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::setup::{ALICE, BOB, CAROL, DIGEST, RULES, Site, USERS, code};
+use crate::setup::{ALICE, BOB, CAROL, DIGEST, RULES, Site, USERS, add, code, htpasswd};
 use crate::upstream;
 
 fn with_identity(section: &str) -> Site {
-    Site::with(|settings, _| settings.rest.push_str(&format!("\n[identity]\n{section}\n")))
+    Site::with(|settings, _| add(settings, &format!("\n[identity]\n{section}\n")))
 }
 
 const ALICE_IS: &str = r#"{"identity":{"user":{"username":"alice"}}}"#;
@@ -117,7 +117,7 @@ fn a_filter_that_fails_refuses_the_request_and_keeps_its_mouth_shut() {
     ] {
         let mut site = Site::with(|settings, _| {
             settings.users.push(("mallory-5b1f", "pass-word", &["team-9c2e"]));
-            settings.rest.push_str(&format!("[log]\nlevel = \"trace\"\n[identity]\nfilter = '{filter}'\n"));
+            add(settings, &format!("[log]\nlevel = \"trace\"\n[identity]\nfilter = '{filter}'\n"));
             settings.rest = settings.rest.replace("[\"group:dev\"]", "[\"group:dev\", \"group:team-9c2e\"]");
         });
         let user = ("mallory-5b1f", "pass-word");
@@ -170,7 +170,7 @@ fn a_route_has_a_filter_of_its_own() {
 #[test]
 fn nobody_logs_in_as_what_only_the_filter_may_produce() {
     let users = ["admin", "Admin", "ADMIN", "registry-writer", "Registry-Writer"];
-    let file: String = users.iter().map(|name| format!("{name}:{}\n", bcrypt::hash("right", 4).unwrap())).collect();
+    let file: String = htpasswd(&users.map(|name| (name, "right")));
     let site = Site::with(|settings, dir| {
         std::fs::write(dir.join("htpasswd"), format!("{file}frank:{}\n", bcrypt::hash("right", 4).unwrap())).unwrap();
         settings.rest = format!(

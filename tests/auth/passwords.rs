@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
 
 use crate::jwt::claims;
-use crate::setup::{ALICE, BOB, Site, USERS, eventually};
+use crate::setup::{ALICE, BOB, Site, USERS, add, eventually};
 use crate::support::http::{Reply, Request, get};
 
 /// An argon2id hash that takes this many passes over 19 MiB.
@@ -26,7 +26,8 @@ fn an_unknown_user_looks_like_a_wrong_password() {
         std::fs::write(dir.join("htpasswd"), format!("dave:{}\n", bcrypt::hash("right", 4).unwrap())).unwrap();
         settings.rest.push_str("[[authn]]\nkind = \"htpasswd\"\nfile = \"htpasswd\"\n");
     });
-    for (method, target) in [("GET", "/token"), ("GET", "/v2/"), ("HEAD", "/v2/"), ("GET", "/v2/alice/a/manifests/v1")] {
+    for (method, target) in [("GET", "/token"), ("GET", "/v2/"), ("HEAD", "/v2/"), ("GET", "/v2/alice/a/manifests/v1")]
+    {
         let ask = |name: &str| seen(&site.request(method, target).basic(name, "wrong").send());
         let known = ask("alice");
         assert_eq!(known.0, 401);
@@ -45,9 +46,10 @@ fn both_kinds_of_hashes_are_taken() {
     let site = Site::with(|settings, dir| {
         let bcrypt = bcrypt::hash("right", 5).unwrap();
         std::fs::write(dir.join("htpasswd"), format!("# people\n\ndave:{bcrypt}\nerin:{hash}\n")).unwrap();
-        settings.rest.push_str(&format!(
-            "[[authn]]\nkind = \"htpasswd\"\nfile = \"htpasswd\"\n[users.frank]\npassword_hash = '{hash}'\n"
-        ));
+        add(
+            settings,
+            &format!("[[authn]]\nkind = \"htpasswd\"\nfile = \"htpasswd\"\n[users.frank]\npassword_hash = '{hash}'\n"),
+        );
     });
     for name in ["dave", "erin", "frank"] {
         let token = site.token(Some((name, "right")), &[]);
@@ -59,13 +61,27 @@ fn both_kinds_of_hashes_are_taken() {
     }
 }
 
+/// bcrypt looks at 72 bytes, the NUL at the end among them; what is longer must not be taken for what it begins with.
+#[test]
+fn a_long_password_is_not_cut() {
+    let full = "a".repeat(71);
+    let hash = bcrypt::hash(&full, 4).unwrap();
+    let site = Site::with(|settings, _| add(settings, &format!("[users.long]\npassword_hash = '{hash}'\n")));
+    site.get("/token").basic("long", &full).send().expect(200);
+    for longer in [format!("{full}a"), format!("{full}b"), "a".repeat(500)] {
+        site.get("/token").basic("long", &longer).send().expect(401);
+    }
+    site.get("/token").basic("long", &full[1..]).send().expect(401);
+}
+
 #[test]
 fn the_first_member_that_knows_a_user_decides() {
     for (first, second, expected) in [(USERS, "htpasswd", "users"), ("htpasswd", USERS, "htpasswd")] {
         let file = "[[authn]]\nkind = \"htpasswd\"\nfile = \"htpasswd\"\n";
         let chain = [first, second].map(|member| if member == "htpasswd" { file } else { member }).concat();
         let site = Site::with(|settings, dir| {
-            std::fs::write(dir.join("htpasswd"), format!("alice:{}\n", bcrypt::hash("of-the-file", 4).unwrap())).unwrap();
+            std::fs::write(dir.join("htpasswd"), format!("alice:{}\n", bcrypt::hash("of-the-file", 4).unwrap()))
+                .unwrap();
             settings.rest = chain;
         });
         let passwords = [("users", ALICE.1), ("htpasswd", "of-the-file")];
@@ -103,7 +119,7 @@ fn hashing_is_bounded_and_the_rest_goes_on() {
     let hash = argon2id("right", 15);
     let site = Site::with(|settings, _| {
         settings.users.clear();
-        settings.rest.push_str(&format!("[users.dear]\npassword_hash = '{hash}'\n[limits]\npassword_hashing = 1\n"));
+        add(settings, &format!("[users.dear]\npassword_hash = '{hash}'\n[limits]\npassword_hashing = 1\n"));
     });
     let dear = || site.get("/token").basic("dear", "right");
     // Remembered from now on: it costs nothing more.
@@ -138,7 +154,9 @@ fn hashing_is_bounded_and_the_rest_goes_on() {
     }
     // And when it is over, it is over.
     site.gateway.ask_token(Some(("dear", "right")), &[]).expect(200);
-    eventually("a wrong password is judged again", || site.gateway.ask_token(Some(("dear", "wrong")), &[]).status == 401);
+    eventually("a wrong password is judged again", || {
+        site.gateway.ask_token(Some(("dear", "wrong")), &[]).status == 401
+    });
 }
 
 #[test]
@@ -146,11 +164,18 @@ fn identical_log_ins_share_one_check() {
     let hash = argon2id("right", 15);
     let site = Site::with(|settings, _| {
         settings.users.clear();
-        settings.rest.push_str(&format!(
-            "[users.dear]\npassword_hash = '{hash}'\n[limits]\npassword_hashing = 1\npassword_cache = \"0s\"\n"
-        ));
+        add(
+            settings,
+            &format!(
+                "[users.dear]\npassword_hash = '{hash}'\n[limits]\npassword_hashing = 1\npassword_cache = \"0s\"\n"
+            ),
+        );
     });
     // Many more than the bound would let wait.
     let replies = at_once(30, |_| site.get("/token").basic("dear", "right").send(), || {});
-    assert!(replies.iter().all(|reply| reply.status == 200), "{:?}", replies.iter().map(|r| r.status).collect::<Vec<_>>());
+    assert!(
+        replies.iter().all(|reply| reply.status == 200),
+        "{:?}",
+        replies.iter().map(|r| r.status).collect::<Vec<_>>()
+    );
 }

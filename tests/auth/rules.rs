@@ -1,8 +1,13 @@
 //! Rules at use: what a token was granted is judged again by the request, the client and what is known of the user now.
 
+use std::io::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::jwt::access;
-use crate::setup::{ALICE, BOB, DIGEST, Site, USERS, challenged, eventually};
-use crate::support::http::Request;
+use crate::setup::{ALICE, BOB, DIGEST, Site, USERS, add, challenged, eventually, htpasswd};
+use crate::support::http::{Request, connect, read_reply};
 
 const OWN: &str = "[[access]]\nwho = [\"authenticated\"]\nrepositories = [\"${user}/**\"]\nactions = [\"*\"]\n";
 
@@ -174,10 +179,6 @@ fn an_address_that_nobody_vouches_for_is_not_believed() {
     site.nothing_forwarded();
 }
 
-fn htpasswd(users: &[(&str, &str)]) -> String {
-    users.iter().map(|(name, password)| format!("{name}:{}\n", bcrypt::hash(password, 4).unwrap())).collect()
-}
-
 #[test]
 fn whoever_is_taken_out_of_the_file_is_out() {
     let site = Site::with(|settings, dir| {
@@ -262,12 +263,30 @@ fn an_answer_to_one_question_is_none_to_another() {
 }
 
 #[test]
+fn callers_on_one_connection_are_apart() {
+    let site = Site::start();
+    let token = site.token(Some(ALICE), &["repository:alice/app:pull"]);
+    let alice = format!("Authorization: Bearer {token}\r\n");
+    let bob = format!("Authorization: Basic {}\r\n", STANDARD.encode(format!("{}:{}", BOB.0, BOB.1)));
+    let mut stream = connect(site.gateway.port);
+    for (credentials, status) in
+        [("", 401), (&*alice, 200), ("", 401), (&*bob, 403), (&*alice, 200), (&*bob, 403), ("", 401)]
+    {
+        let request =
+            format!("GET /v2/alice/app/manifests/v1 HTTP/1.1\r\nHost: {}\r\n{credentials}\r\n", site.gateway.host());
+        stream.write_all(request.as_bytes()).unwrap();
+        assert_eq!(read_reply(&mut stream, false).unwrap().status, status, "{credentials}");
+    }
+    assert_eq!(site.forwarded().len(), 2);
+}
+
+#[test]
 fn names_are_data() {
     let hash = bcrypt::hash("pass", 4).unwrap();
     let site = Site::with(|settings, _| {
         settings.rest = format!("{USERS}{OWN}");
         for name in ["a@b.com", "team/app", "*", "..", "alice.x"] {
-            settings.rest.push_str(&format!("[users.\"{name}\"]\npassword_hash = '{hash}'\n"));
+            add(settings, &format!("[users.\"{name}\"]\npassword_hash = '{hash}'\n"));
         }
     });
     for name in ["a@b.com", "team/app", "*", ".."] {

@@ -58,7 +58,9 @@ const LIBRARIAN: &str = "librarian-PW-63c9";
 
 fn config(main: u16, admin: u16, upstream: u16, dead: u16, hash: &str) -> String {
     let route = |prefix: &str, credentials: &str, upstream: &str| {
-        format!("[[route]]\nprefix = \"/v2/{prefix}\"\nupstream = \"{upstream}\"\nauth = \"registry\"\ncredentials = {credentials}\n")
+        format!(
+            "[[route]]\nprefix = \"/v2/{prefix}\"\nupstream = \"{upstream}\"\nauth = \"registry\"\ncredentials = {credentials}\n"
+        )
     };
     let basic = format!("{{ basic = {{ username = \"gateway\", password = \"{ACCOUNT}\" }} }}");
     let routes = [
@@ -136,26 +138,32 @@ const CHALLENGE: Answer = Answer {
     body: "{\"errors\":[{\"code\":\"UNAUTHORIZED\",\"message\":\"cookie-5af3b0d977\"}]}",
 };
 
-fn scan(answer: Answer) {
-    let hash = bcrypt::hash(RIGHT, 4).unwrap();
-    let file_hash = bcrypt::hash(LIBRARIAN, 4).unwrap();
+/// A gateway with everything in it that the configuration and its files can hold, and all of that planted.
+fn plant(answer: Answer) -> (Site, Planted) {
+    let (hash, file_hash) = (bcrypt::hash(RIGHT, 4).unwrap(), bcrypt::hash(LIBRARIAN, 4).unwrap());
     let dead = port::free();
     let files = |dir: &std::path::Path| {
         std::fs::write(dir.join("htpasswd"), format!("librarian:{file_hash}\n")).unwrap();
     };
-    let mut site =
-        Site::rendered(answer, files, &|ports, upstream| config(ports.main, ports.admin, upstream, dead, &hash));
-
+    let site = Site::rendered(answer, files, &|ports, upstream| config(ports.main, ports.admin, upstream, dead, &hash));
     let mut planted = Planted(Vec::new());
-    planted.plant_password("alice", RIGHT);
-    planted.plant_password("alice", WRONG);
-    planted.plant_password("nobody", WRONG);
-    planted.plant_password("librarian", LIBRARIAN);
-    planted.plant_password("gateway", ACCOUNT);
-    planted.plant_password("proxy", RIGHT);
+    for (user, password) in [
+        ("alice", RIGHT),
+        ("alice", WRONG),
+        ("nobody", WRONG),
+        ("librarian", LIBRARIAN),
+        ("gateway", ACCOUNT),
+        ("proxy", RIGHT),
+    ] {
+        planted.plant_password(user, password);
+    }
     for (what, text) in [
-        ("a hash", &*hash), ("a hash", &*file_hash), ("a cookie", COOKIE), ("an upload's state", STATE),
-        ("a query", QUERY), ("a forged header", FORGED),
+        ("a hash", &*hash),
+        ("a hash", &*file_hash),
+        ("a cookie", COOKIE),
+        ("an upload's state", STATE),
+        ("a query", QUERY),
+        ("a forged header", FORGED),
     ] {
         planted.plant(what, text);
     }
@@ -163,60 +171,59 @@ fn scan(answer: Answer) {
     for line in pem.lines().filter(|line| !line.starts_with("-----")) {
         planted.plant("the signing key's file", line);
     }
+    (site, planted)
+}
 
-    // Tokens: a good one, one that is over, one of somebody else's making, a broken one, an anonymous one.
-    let scope = "repository:x/app:pull,push+repository:x:*+repository:basic/app:*+repository:forward/app:*+repository:mint/app:*\
-                 +repository:dead/app:*+repository:dead/forward/app:*";
-    let good = site.token(Some(("alice", RIGHT)), &[scope]);
+const SCOPE: &str = "repository:x/app:pull,push+repository:x:*+repository:basic/app:*+repository:forward/app:*\
+                     +repository:mint/app:*+repository:dead/app:*+repository:dead/forward/app:*";
+
+/// A good token, one that is over, one of somebody else's making, a broken one, an idle one, an anonymous one.
+fn tokens(site: &Site) -> Vec<(&'static str, String)> {
+    let good = site.token(Some(("alice", RIGHT)), &[SCOPE]);
     let (header, body) = (part(&good, 0).to_string(), claims(&good));
     let mut over = body.clone();
     over["exp"] = json!(1_000_000_000);
     let over = signed(&state_key(site.dir.path()), &header, &over.to_string());
     let foreign = tidegate::keys::SigningKey::generate(tidegate::keys::Algorithm::Es256).unwrap();
     let foreign = signed(&foreign, &header, &body.to_string());
-    let bent = format!("{}.{}.{}", encoded("{\"alg\":\"none\"}"), encoded("not-json-but-secret-4be1"), encoded("signature-77aa01"));
-    let librarian = site.token(Some(("librarian", LIBRARIAN)), &[]);
+    let (none, nothing) = (encoded("{\"alg\":\"none\"}"), encoded("not-json-but-secret-4be1"));
+    let bent = format!("{none}.{nothing}.{}", encoded("signature-77aa01"));
+    let idle = site.token(Some(("librarian", LIBRARIAN)), &[]);
     let anonymous = site.token(None, &[]);
-    let tokens =
-        [("good", &good), ("over", &over), ("foreign", &foreign), ("bent", &bent), ("idle", &librarian), ("anonymous", &anonymous)];
-    for (what, token) in tokens {
-        planted.plant_token(what, token);
-    }
+    vec![("good", good), ("over", over), ("foreign", foreign), ("bent", bent), ("idle", idle), ("anonymous", anonymous)]
+}
 
-    let mut replies = everywhere(&site, &|request| request);
-    for (_, token) in tokens {
-        replies.extend(everywhere(&site, &|request| request.bearer(token)));
+/// Posts forms that are right, and wrong in every way. Tokens from them are planted, other answers given back.
+fn forms(site: &Site, planted: &mut Planted, name: &str, password: &str) -> Vec<Reply> {
+    let right = format!("grant_type=password&username={name}&password={}&scope={SCOPE}", escaped(password));
+    let answer = site.form(&right);
+    let mut replies = Vec::new();
+    match answer.json_token() {
+        Some(token) => planted.plant_token("from a form", &token),
+        None => replies.push(answer),
     }
-    for (name, password) in [("alice", RIGHT), ("alice", WRONG), ("nobody", WRONG)] {
-        // The endpoint's answers hold a token, which is theirs to hold.
-        let not_token = |request: Request| request.basic(name, password);
-        replies.extend(everywhere(&site, &not_token).into_iter().filter(|reply| reply.json_token().is_none()));
-        let form = format!("grant_type=password&username={name}&password={}&scope={scope}", escaped(password));
-        let answer = site.form(&form);
-        if let Some(token) = answer.json_token() {
-            planted.plant_token("from a form", &token);
-        } else {
-            replies.push(answer);
-        }
-        // The same, wrong in other ways.
-        for form in [
-            format!("grant_type=refresh_token&refresh_token={QUERY}&password={password}"),
-            format!("grant_type=client_credentials&client_id={name}&client_secret={QUERY}"),
-            format!("grant_type=password&username={name}&password={password}&password={password}"),
-            format!("grant_type=password&username={name}&password={password}%zz"),
-            format!("grant_type=password&username={name}&password={password}&service={QUERY}.test"),
-            format!("username={password}&password={password}{}", "x".repeat(70_000)),
-        ] {
-            replies.push(site.form(&form));
-        }
+    for form in [
+        format!("grant_type=refresh_token&refresh_token={QUERY}&password={password}"),
+        format!("grant_type=client_credentials&client_id={name}&client_secret={QUERY}"),
+        format!("grant_type=password&username={name}&password={password}&password={password}"),
+        format!("grant_type=password&username={name}&password={password}%zz"),
+        format!("grant_type=password&username={name}&password={password}&service={QUERY}.test"),
+        format!("username={password}&password={password}{}", "x".repeat(70_000)),
+    ] {
+        replies.push(site.form(&form));
     }
-    // What does not even get through the framing.
+    replies
+}
+
+/// Sends what does not even get through the framing, and an upload that breaks off.
+fn broken(site: &Site, token: &str) -> Vec<Reply> {
+    let mut replies = Vec::new();
     for request in [
-        format!("GET /v2/ HTTP/1.1\r\nHost: a\r\nHost: b\r\nAuthorization: Bearer {good}\r\n\r\n"),
-        format!("GET /v2/?x={QUERY} HTTP/1.1\r\nAuthorization: Bearer {good}\r\nCookie: {COOKIE}\r\n\r\n"),
-        format!("GET /v2/ HTTP/1.1\r\nHost: a\r\nAuthorization : Bearer {good}\r\n\r\n"),
-        format!("GET /v2/ HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {good}\r\nX: {}\r\n\r\n", COOKIE.repeat(10_000)),
-        format!("Authorization: Bearer {good}\r\n\r\n"),
+        format!("GET /v2/ HTTP/1.1\r\nHost: a\r\nHost: b\r\nAuthorization: Bearer {token}\r\n\r\n"),
+        format!("GET /v2/?x={QUERY} HTTP/1.1\r\nAuthorization: Bearer {token}\r\nCookie: {COOKIE}\r\n\r\n"),
+        format!("GET /v2/ HTTP/1.1\r\nHost: a\r\nAuthorization : Bearer {token}\r\n\r\n"),
+        format!("GET /v2/ HTTP/1.1\r\nHost: a\r\nX: {token}{}\r\n\r\n", COOKIE.repeat(10_000)),
+        format!("Authorization: Bearer {token}\r\n\r\n"),
         format!("GET http://alice:{RIGHT}@a/v2/ HTTP/1.1\r\nHost: a\r\n\r\n"),
         format!("CONNECT alice:{RIGHT}@a:80 HTTP/1.1\r\nHost: a\r\n\r\n"),
     ] {
@@ -225,11 +232,27 @@ fn scan(answer: Answer) {
         let _ = stream.write_all(request.as_bytes());
         replies.extend(read_reply(&mut stream, false));
     }
-    // An upload that breaks off.
     let mut stream = connect(site.gateway.port);
-    let head = format!("PATCH /v2/x/app/blobs/uploads/b3f5c9d2?_state={STATE} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {good}\r\n");
-    stream.write_all(format!("{head}Content-Length: 1000\r\n\r\nabc").as_bytes()).unwrap();
-    drop(stream);
+    let head = format!("PATCH /v2/x/app/blobs/uploads/b3f5c9d2?_state={STATE} HTTP/1.1\r\nHost: a\r\n");
+    let credentials = format!("Authorization: Bearer {token}\r\n");
+    stream.write_all(format!("{head}{credentials}Content-Length: 1000\r\n\r\nabc").as_bytes()).unwrap();
+    replies
+}
+
+/// Sends everything there is to send, and looks for what was planted in everything that is told.
+fn scan(answer: Answer) {
+    let (mut site, mut planted) = plant(answer);
+    let tokens = tokens(&site);
+    let mut replies = everywhere(&site, &|request| request);
+    for (what, token) in &tokens {
+        planted.plant_token(what, token);
+        replies.extend(everywhere(&site, &|request| request.bearer(token)));
+    }
+    for (name, password) in [("alice", RIGHT), ("alice", WRONG), ("nobody", WRONG)] {
+        replies.extend(everywhere(&site, &|request| request.basic(name, password)));
+        replies.extend(forms(&site, &mut planted, name, password));
+    }
+    replies.extend(broken(&site, &tokens[0].1));
 
     for target in ["/readyz", "/healthz", "/metrics", "/"] {
         let reply = get(site.gateway.admin, target, None);
@@ -241,13 +264,13 @@ fn scan(answer: Answer) {
     site.gateway.stop();
     let read = |name: &str| std::fs::read_to_string(site.dir.path().join(name)).unwrap();
     let (events, requests, audit) = (site.gateway.log(), read("requests.log"), read("audit.log"));
-    // That there is something to scan: every kind of line, and the lowest level.
+    // That there is something to scan: every kind of line, every kind of end, and the lowest level.
     assert!(events.contains("\"TRACE\"") || events.contains("\"DEBUG\""), "not at trace level: {events}");
     assert!(requests.lines().count() > 300 && audit.lines().count() > 150);
     assert!(requests.contains("/v2/forward/app/manifests/v1") && audit.contains("alice"));
+    let never = if answer.status.starts_with("202") { [200, 403] } else { [202, 403] };
     for status in [200, 202, 400, 401, 403, 404, 405, 413, 500, 502] {
         let line = format!("\"status\":{status},");
-        let never = if answer.status.starts_with("202") { [200, 403].as_slice() } else { &[202, 403] };
         assert!(never.contains(&status) || requests.contains(&line), "no answer had status {status}");
     }
     for (place, text) in [("the events", &events), ("the request log", &requests), ("the audit log", &audit)] {
@@ -330,7 +353,10 @@ fn an_upstream_account_goes_upstream_and_nowhere_else() {
     let hash = bcrypt::hash(RIGHT, 4).unwrap();
     let files = |dir: &std::path::Path| std::fs::write(dir.join("htpasswd"), "").unwrap();
     let site = Site::rendered(OK, files, &|ports, upstream| config(ports.main, ports.admin, upstream, 1, &hash));
-    let token = site.token(Some(("alice", RIGHT)), &["repository:basic/app:pull", "repository:forward/app:pull", "repository:mint/app:pull"]);
+    let token = site.token(
+        Some(("alice", RIGHT)),
+        &["repository:basic/app:pull", "repository:forward/app:pull", "repository:mint/app:pull"],
+    );
     let account = format!("Basic {}", STANDARD.encode(format!("gateway:{ACCOUNT}")));
     site.get("/v2/basic/app/manifests/v1").bearer(&token).send().expect(200);
     assert_eq!(site.the_forwarded().header("authorization"), Some(account.as_str()));

@@ -65,6 +65,17 @@ pub(crate) fn settings() -> Settings {
     }
 }
 
+/// Adds sections at the end of a configuration.
+pub(crate) fn add(settings: &mut Settings, sections: &str) {
+    settings.rest.push_str(sections);
+}
+
+/// The text of an htpasswd file.
+pub(crate) fn htpasswd(users: &[Account]) -> String {
+    let line = |(name, password): &Account| format!("{name}:{}\n", bcrypt::hash(password, 4).unwrap());
+    users.iter().map(line).collect::<Vec<_>>().concat()
+}
+
 impl Site {
     /// With the usual rules.
     pub(crate) fn start() -> Self {
@@ -211,5 +222,5 @@ pub(crate) fn code(reply: &Reply) -> String {
 
 /// Text as it stands in a query or a form.
 pub(crate) fn escaped(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02x}")).collect()
+    text.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat()
 }

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::jwt::{access, claims, part};
-use crate::setup::{ALICE, BOB, Site, code, escaped, parameters, the_challenge};
+use crate::setup::{ALICE, BOB, Site, add, code, escaped, parameters, the_challenge};
 use crate::support::http::{Reply, Request};
 
 /// What is granted to alice of these `scope` parameters, given as they stand in the query.
@@ -241,7 +241,7 @@ fn passwords_are_taken_as_they_are() {
     let password = "sp ace:co\u{fc}lon+%41&=\u{1f511}";
     let hash = bcrypt::hash(password, 4).unwrap();
     let site = Site::with(|settings, _| {
-        settings.rest.push_str(&format!("[users.\"a.b+c@example.org\"]\npassword_hash = '{hash}'\n"));
+        add(settings, &format!("[users.\"a.b+c@example.org\"]\npassword_hash = '{hash}'\n"));
     });
     let reply = site.get("/token").basic("a.b+c@example.org", password).send().expect(200);
     assert_eq!(claims(&token(&reply))["sub"], "a.b+c@example.org");
