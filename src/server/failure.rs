@@ -106,6 +106,9 @@ pub enum TokenRequestError {
         /// The services that are.
         accepted: String,
     },
+    /// What is granted of the scopes does not fit into a token.
+    #[error("what is asked for does not fit into one token; ask for fewer scopes at a time")]
+    TooMuch,
     /// Name and password are wrong.
     #[error("incorrect username or password")]
     WrongCredentials,
