@@ -4,6 +4,7 @@ mod document;
 
 use std::io::Read as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,6 +14,7 @@ use super::CONFIG;
 use super::console::{Console, Failure, OK, Outcome};
 use crate::config::Config;
 use crate::document::Document;
+use crate::identity::IdentityHeader;
 use crate::jq::Filter;
 
 /// The longest document that is read, in bytes.
@@ -51,35 +53,45 @@ pub struct Args {
 pub fn run(args: &Args, console: &mut Console<'_>) -> Outcome {
     let config = console.load(&args.config)?;
     let filter = filter(&config, args.route.as_deref())?;
+    let identity = &config.identity;
+    let (name, max) = (identity.header.clone(), identity.max_header);
+    let header = IdentityHeader::new(name, Arc::clone(filter), &identity.username, identity.anonymous, max)
+        .map_err(|error| Failure::usage(format!("`identity.username` does not compile: {error}")))?;
     let partial = read(console)?;
     let service = config.token.services.first().map_or("", String::as_str);
     let whole = partial.complete().map_err(Failure::usage)?;
-    if whole.caller.subject().is_none() && !config.identity.anonymous {
-        console
-            .note("no header is sent: the document is of an anonymous request, and `identity.anonymous` is not set")?;
-        return Ok(OK);
-    }
     let document = Document::new(&whole.caller, partial.service.as_deref().unwrap_or(service), &whole.facts());
-    // Base64 makes four bytes of three.
-    let limit = config.identity.max_header / 4 * 3;
-    let json = filter.run(&document, limit).map_err(|error| {
+    let value = header.value(&document).map_err(|error| {
         Failure::no(format!("{error}, so the request is refused with 500"))
             .hint(format!("the filter is {}", filter.text()))
     })?;
-    let Some(json) = json else {
-        console.note("no header is sent: the filter yields null, or nothing")?;
+    let Some(value) = value else {
+        let why = if document.is_anonymous() && !identity.anonymous {
+            "the document is of an anonymous request, and `identity.anonymous` is not set"
+        } else {
+            "the filter yields null, or nothing"
+        };
+        console.note(&format!("no header is sent: {why}"))?;
         return Ok(OK);
     };
+    // What was just encoded decodes, and is the JSON that an upstream will see.
+    let json = STANDARD.decode(&value).ok().and_then(|json| String::from_utf8(json).ok()).unwrap_or_default();
     if args.decode {
         writeln!(console.out, "{json}")?;
     } else {
-        writeln!(console.out, "{}: {}", canonical(config.identity.header.as_str()), STANDARD.encode(&json))?;
+        console.out.write_all(format!("{}: ", canonical(identity.header.as_str())).as_bytes())?;
+        console.out.write_all(value.as_bytes())?;
+        writeln!(console.out)?;
         writeln!(console.err, "{json}")?;
+    }
+    let produced = serde_json::from_str(&json).unwrap_or_default();
+    if header.produced_username(&produced).is_none() {
+        console.note(&format!("there is no name at `{}`, where the upstream looks for it", identity.username))?;
     }
     Ok(OK)
 }
 
-fn filter<'a>(config: &'a Config, prefix: Option<&str>) -> Result<&'a Filter, Failure> {
+fn filter<'a>(config: &'a Config, prefix: Option<&str>) -> Result<&'a Arc<Filter>, Failure> {
     let Some(prefix) = prefix else { return Ok(&config.identity.filter) };
     let trimmed = prefix.trim_end_matches('/');
     if let Some(route) = config.routes.iter().find(|route| route.prefix.trim_end_matches('/') == trimmed) {

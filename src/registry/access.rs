@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Serialize, Serializer};
 
 use super::{Action, Actions, RepositoryName, Resource, Scope};
@@ -131,46 +131,28 @@ struct Parsed {
 }
 
 impl Parsed {
-    /// `None` where nothing that is known here is granted. A `*` on a repository is no action: we never issue it.
+    /// `None` for what is never issued: a type, name or action that is not known here, or `*` on a repository.
     fn into_scope(self) -> Option<Scope> {
         match (self.kind.as_str(), self.name.as_str()) {
-            ("registry", "catalog") => self
-                .actions
-                .iter()
-                .any(|action| action == "*")
-                .then_some(Scope { resource: Resource::Catalog, actions: Actions::ALL }),
+            ("registry", "catalog") => {
+                (self.actions == ["*"]).then_some(Scope { resource: Resource::Catalog, actions: Actions::ALL })
+            }
             ("repository", name) => Some(Scope {
                 resource: Resource::Repository(RepositoryName::parse(name).ok()?),
-                actions: self.actions.iter().filter_map(|action| action.parse::<Action>().ok()).collect(),
+                actions: self.actions.iter().map(|action| action.parse::<Action>().ok()).collect::<Option<_>>()?,
             }),
             _ => None,
         }
     }
 }
 
-/// Strict in shape: each entry has exactly the three fields, once, of the right types. What is granted on unknown types,
-/// impossible names and unknown actions is left out, so that a token of a newer release is still good for what is known.
+/// Strict: each entry has exactly the three fields, once, of the right types, and grants only what is issued here. Entries of
+/// one resource are merged.
 impl<'de> Deserialize<'de> for AccessSet {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-
-        impl<'de> Visitor<'de> for Entries {
-            type Value = AccessSet;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of access entries")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<AccessSet, A::Error> {
-                let mut set = AccessSet::default();
-                while let Some(entry) = entries.next_element::<Parsed>()? {
-                    set.extend(entry.into_scope());
-                }
-                Ok(set)
-            }
-        }
-
-        deserializer.deserialize_seq(Entries)
+        let entries = Vec::<Parsed>::deserialize(deserializer)?;
+        let scopes = entries.into_iter().map(Parsed::into_scope).collect::<Option<Vec<_>>>();
+        scopes.map(Self::from_iter).ok_or_else(|| D::Error::custom("an access entry that is never issued"))
     }
 }
 
@@ -202,21 +184,24 @@ mod tests {
     }
 
     #[test]
-    fn reading_skips_what_is_unknown() {
-        for (json, expected) in [
-            (r#"[{"type":"moon","name":"x","actions":["*"]}]"#, ""),
-            (r#"[{"type":"repository","name":"../x","actions":["pull"]}]"#, ""),
-            (r#"[{"type":"repository","name":"x","actions":["*"]}]"#, ""),
-            (r#"[{"type":"repository","name":"x","actions":["pull","fly"]}]"#, "repository:x:pull"),
-            (r#"[{"type":"repository","name":"x","actions":[]}]"#, ""),
-            (r#"[{"type":"repository(plugin)","name":"x","actions":["pull"]}]"#, ""),
-            (r#"[{"type":"registry","name":"catalog","actions":["pull"]}]"#, ""),
-            (
-                r#"[{"type":"repository","name":"x","actions":["pull"]},{"type":"repository","name":"x","actions":["push"]}]"#,
-                "repository:x:pull,push",
-            ),
+    fn entries_of_one_resource_are_merged() {
+        let json = r#"[{"type":"repository","name":"x","actions":["pull"]},{"type":"repository","name":"x","actions":["push"]},
+            {"type":"repository","name":"y","actions":[]}]"#;
+        assert_eq!(serde_json::from_str::<AccessSet>(json).unwrap(), set("repository:x:pull,push"));
+    }
+
+    #[test]
+    fn what_is_never_issued_is_refused() {
+        for json in [
+            r#"[{"type":"moon","name":"x","actions":["*"]}]"#,
+            r#"[{"type":"repository","name":"../x","actions":["pull"]}]"#,
+            r#"[{"type":"repository","name":"x","actions":["*"]}]"#,
+            r#"[{"type":"repository","name":"x","actions":["pull","fly"]}]"#,
+            r#"[{"type":"repository(plugin)","name":"x","actions":["pull"]}]"#,
+            r#"[{"type":"registry","name":"catalog","actions":["pull"]}]"#,
+            r#"[{"type":"registry","name":"other","actions":["*"]}]"#,
         ] {
-            assert_eq!(serde_json::from_str::<AccessSet>(json).unwrap(), set(expected), "{json}");
+            assert!(serde_json::from_str::<AccessSet>(json).is_err(), "{json}");
         }
     }
 

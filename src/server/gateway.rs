@@ -93,6 +93,8 @@ impl Gateway {
         let mut exchange = Exchange::new(self.shared.log.clone(), peer, head.method.clone());
         exchange.user_agent = head.headers.get(USER_AGENT).cloned();
         exchange.unread = !body.is_end_stream();
+        // Until it is parsed; the log escapes whatever it is.
+        head.uri.path().clone_into(&mut exchange.path);
 
         let answered = match framing {
             Ok(host) => self.answer(&state, head, body, host, &mut exchange).await,

@@ -5,12 +5,11 @@
 
 use std::sync::Arc;
 
-use serde::ser::SerializeStruct as _;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{TokenError, TokenKind};
-use crate::registry::{AccessSet, Action, Actions, RepositoryName, Resource, Scope};
+use crate::registry::AccessSet;
 use crate::subject::{Caller, GroupName, Subject, UserName};
 
 /// The name of the private claim.
@@ -28,7 +27,7 @@ pub(super) struct Payload<'a> {
     pub(super) nbf: u64,
     pub(super) iat: u64,
     pub(super) jti: &'a str,
-    pub(super) access: AccessOut<'a>,
+    pub(super) access: &'a AccessSet,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tidegate: Option<PrivateOut<'a>>,
 }
@@ -51,67 +50,6 @@ impl<'a> PrivateOut<'a> {
             groups: subject.map_or(&[], |subject| &subject.groups),
             authn: subject.map(|subject| &*subject.member),
             claims: subject.map(|subject| &subject.claims).filter(|claims| !claims.is_empty()),
-        }
-    }
-}
-
-/// The `access` list; an empty set is `[]`, never null.
-pub(super) struct AccessOut<'a>(pub(super) &'a AccessSet);
-
-impl Serialize for AccessOut<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(EntryOut))
-    }
-}
-
-struct EntryOut(Scope);
-
-impl Serialize for EntryOut {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (kind, name) = match &self.0.resource {
-            Resource::Catalog => ("registry", "catalog"),
-            Resource::Repository(name) => ("repository", name.as_str()),
-        };
-        let mut entry = serializer.serialize_struct("Entry", 3)?;
-        entry.serialize_field("type", kind)?;
-        entry.serialize_field("name", name)?;
-        match &self.0.resource {
-            Resource::Catalog => entry.serialize_field("actions", &["*"])?,
-            Resource::Repository(_) => {
-                let actions: Vec<_> = self.0.actions.iter().map(Action::as_str).collect();
-                entry.serialize_field("actions", &actions)?;
-            }
-        }
-        entry.end()
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AccessIn {
-    r#type: String,
-    name: String,
-    actions: Vec<String>,
-}
-
-/// Reads the `access` list. Several entries of one resource are merged; what we never issue is refused.
-pub(super) fn read_access(value: Value) -> Result<AccessSet, TokenError> {
-    const BAD: TokenError = TokenError::BadClaim("access");
-    let entries: Vec<AccessIn> = serde_json::from_value(value).map_err(|_| BAD)?;
-    entries.into_iter().map(|entry| entry.scope().ok_or(BAD)).collect()
-}
-
-impl AccessIn {
-    fn scope(&self) -> Option<Scope> {
-        match (&*self.r#type, &*self.name) {
-            ("registry", "catalog") => {
-                (self.actions == ["*"]).then_some(Scope { resource: Resource::Catalog, actions: Actions::ALL })
-            }
-            ("repository", name) => Some(Scope {
-                resource: Resource::Repository(RepositoryName::parse(name).ok()?),
-                actions: self.actions.iter().map(|action| action.parse::<Action>().ok()).collect::<Option<_>>()?,
-            }),
-            _ => None,
         }
     }
 }

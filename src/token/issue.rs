@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 
-use super::claims::{AccessOut, Payload, PrivateOut};
+use super::claims::{Payload, PrivateOut};
 use super::{EARLY, MAX_TOKEN, MIN_TTL, Settings, TokenKind};
 use crate::clock::Clock;
 use crate::keys::{KeyRing, RingKey, SigningFailed};
@@ -116,7 +116,7 @@ impl Issuer {
             nbf: early,
             iat: early,
             jti: &jti,
-            access: AccessOut(access),
+            access,
             tidegate,
         };
         let payload = serde_json::to_vec(&payload).map_err(|_| IssueError::Encoding)?;

@@ -155,7 +155,8 @@ impl Verifier {
         let iat = seconds(&mut claims, "iat")?;
         let sub = text(&mut claims, "sub")?;
         let jti = text(&mut claims, "jti")?;
-        let access = claims::read_access(take(&mut claims, "access")?)?;
+        let access =
+            serde_json::from_value(take(&mut claims, "access")?).map_err(|_| TokenError::BadClaim("access"))?;
         let private = claims.remove(PRIVATE).ok_or(TokenError::NotForUs)?;
         let (kind, caller) = claims::read_caller(&sub, private)?;
         // `iat` counts as a second `nbf`, as it does for PyJWT: a token from the future is good nowhere or everywhere.

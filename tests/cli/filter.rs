@@ -20,6 +20,7 @@ identity = { filter = '{name: .subject, of: .request}' }
 
 [identity]
 header = 'X-Who'
+username = '.user'
 filter = 'if .subject == "ghost" then null elif .subject == "bad" then error else {user: .subject, groups: .groups} end'
 "#;
 
@@ -37,6 +38,9 @@ fn the_header_goes_out_and_its_json_beside_it() {
     assert_eq!((decoded(ran.out(0)).as_str(), ran.err.as_str()), (json, format!("{json}\n").as_str()));
     let ran = place.run_with(&["filter", "--decode"], r#"{"subject": "alice", "groups": ["dev"]}"#);
     assert_eq!((ran.out(0), ran.err.as_str()), (format!("{json}\n").as_str(), ""));
+    let ran = place.run_with(&["filter", "--route", "/v2/"], r#"{"subject": "alice"}"#);
+    ran.out(0);
+    assert!(ran.err.contains("note: there is no name at `.user`, where the upstream looks for it"), "{ran:#?}");
 }
 
 #[test]
@@ -78,7 +82,7 @@ fn a_filter_that_refuses_says_nothing_of_the_document() {
     assert!(!ran.err.contains("planted"), "{ran:#?}");
     place.configure(&format!("{IDENTITY}max_header = 64\n"));
     let ran = place.run_with(&["filter"], &format!("{{\"subject\": \"{}\"}}", "x".repeat(100)));
-    assert!(ran.err(1).contains("bytes, so the request is refused with 500"), "{ran:#?}");
+    assert!(ran.err(1).contains("so the request is refused with 500"), "{ran:#?}");
 }
 
 #[test]

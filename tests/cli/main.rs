@@ -1,5 +1,7 @@
 //! The commands as somebody at a shell meets them: arguments in; output, texts and exit codes out.
 
+#![expect(clippy::unwrap_used, reason = "helpers of a test fail like the test")]
+
 mod explain;
 mod export;
 mod filter;
