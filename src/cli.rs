@@ -78,8 +78,15 @@ pub fn run() -> ExitCode {
             drop((input, out));
             return hash_password::run(args);
         }
-        Command::Serve(args) => serve::run(args, &mut console),
-        Command::Dev(args) => dev::run(args, &mut console),
+        // What serves writes its lines from a thread of its own, which would wait for ever for a lock that is held here.
+        Command::Serve(args) => {
+            drop((input, out));
+            return serve::run(args);
+        }
+        Command::Dev(args) => {
+            drop((input, out));
+            return dev::run(args);
+        }
         Command::Explain(args) => explain::run(args, &mut console),
         Command::Keys(args) => keys::run(args, &mut console),
         Command::Token(args) => token::run(args, &mut console),

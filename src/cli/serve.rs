@@ -1,24 +1,81 @@
 //! `tidegate serve`: the gateway itself.
 
+use std::io::Write as _;
 use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
 
-use super::{CONFIG, Console, Failure, Outcome};
+use crate::config::Config;
+use crate::keys::KeyRing;
+use crate::{app, lifecycle, telemetry};
 
-/// Run the gateway
+/// How long the logs may take to be written at the end.
+const FLUSH: Duration = Duration::from_secs(5);
+/// The configuration is wrong, or cannot be read.
+const CONFIGURATION: u8 = 2;
+/// The gateway cannot start, or did not end cleanly.
+const FAILED: u8 = 1;
+
+/// Run the gateway until SIGTERM or SIGINT
 ///
-/// Runs until SIGTERM or SIGINT; then it takes no new connections and waits for the requests in flight, up to
-/// `server.drain_timeout`. `tidegate check` says beforehand whether the configuration is correct.
+/// On the first signal it stops accepting, finishes the requests under way (`server.drain_timeout` at most) and exits; on a second
+/// one it exits at once. Events go to standard error, request and audit lines where `[log]` says (standard output by default).
 ///
-/// Exit codes: 0 stopped by a signal, with nothing broken off; 1 it could not start, or requests were broken off; 2 the
-/// arguments or the configuration are wrong.
+/// Exit codes: 0 ended by a signal and drained; 1 it could not start, or requests were cut; 2 the configuration is wrong.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The configuration file
-    #[arg(short, long, value_name = "FILE", default_value = CONFIG)]
+    /// The configuration file.
+    #[arg(short, long, value_name = "FILE", default_value = "gateway.toml")]
     pub config: PathBuf,
 }
 
-/// Runs the gateway.
-pub fn run(_args: &Args, _console: &mut Console<'_>) -> Outcome {
-    Err(Failure::no("this build cannot serve yet"))
+/// Serves until the end.
+pub fn run(args: &Args) -> ExitCode {
+    let config = match Config::load(&args.config) {
+        Ok(config) => config,
+        Err(report) => {
+            let _ = write!(std::io::stderr(), "{report}");
+            return ExitCode::from(CONFIGURATION);
+        }
+    };
+    if let Err(error) = telemetry::init(&config.log.level, app::log_format(&config.log)) {
+        return fail(CONFIGURATION, &error);
+    }
+    match app::key_ring(&config) {
+        Ok(ring) => serve(config, ring, |_| {}),
+        Err(error) => fail(FAILED, &error),
+    }
+}
+
+/// Serves with these keys; `started` hears where it listens.
+pub(super) fn serve(config: Config, ring: KeyRing, started: impl FnOnce(&app::Started)) -> ExitCode {
+    let gateway = match app::start(config, ring) {
+        Ok(gateway) => gateway,
+        Err(error) => return fail(FAILED, &error),
+    };
+    for address in &gateway.addresses {
+        tracing::info!(%address, "listening");
+    }
+    if let Some(admin) = &gateway.running.admin {
+        tracing::info!(address = %admin.local_addr(), "admin pages");
+    }
+    started(&gateway);
+    let app::Started { running, log, .. } = gateway;
+    let code = match lifecycle::run(running) {
+        Ok(ended) => ended.exit_code(),
+        Err(error) => {
+            tracing::error!("cannot listen for signals: {error}");
+            FAILED
+        }
+    };
+    if !log.flush(FLUSH) {
+        tracing::error!("request or audit lines could not be written");
+    }
+    ExitCode::from(code)
+}
+
+fn fail(code: u8, why: &dyn std::fmt::Display) -> ExitCode {
+    // With standard error closed, only the exit code is left to tell.
+    let _ = writeln!(std::io::stderr(), "error: {why}");
+    ExitCode::from(code)
 }
