@@ -72,10 +72,10 @@ say() {
     printf '\n== %s\n' "$*"
 }
 
-# free_port DEFAULT: the default, or the next port in steps of ten that nobody listens on.
+# free_port DEFAULT: the default, or the next port in steps of a hundred that nobody listens on.
 free_port() {
     local port
-    for port in $(seq "$1" 10 $(($1 + 1000))); do
+    for port in $(seq "$1" 100 $(($1 + 10000))); do
         if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
             echo "$port"
             return
@@ -107,17 +107,21 @@ random() {
 
 # make_image DIR: an OCI layout with one small layer, tagged v1. No network, no build tool.
 make_image() {
-    local layer config manifest size config_size
+    local unpacked layer config manifest size config_size
     mkdir -p "$1/blobs/sha256" "$1/root"
     printf 'Pushed through Tidegate, %s\n' "$(date -u +%FT%TZ)" >"$1/root/hello.txt"
     tar -C "$1/root" --owner=0 --group=0 -cf "$1/new" hello.txt
     rm -r "$1/root"
+    unpacked=$(sha256sum "$1/new" | cut -d' ' -f1)
+    # Packed, because skopeo would pack it on its way otherwise, and so make another image of it.
+    gzip -n "$1/new"
+    mv "$1/new.gz" "$1/new"
     size=$(stat -c %s "$1/new")
     layer=$(add_blob "$1")
-    printf '{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' "$layer" >"$1/new"
+    printf '{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' "$unpacked" >"$1/new"
     config_size=$(stat -c %s "$1/new")
     config=$(add_blob "$1")
-    printf '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:%s","size":%s},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"sha256:%s","size":%s}]}' \
+    printf '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:%s","size":%s},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":"sha256:%s","size":%s}]}' \
         "$config" "$config_size" "$layer" "$size" >"$1/new"
     size=$(stat -c %s "$1/new")
     manifest=$(add_blob "$1")
@@ -257,7 +261,11 @@ if refusal=$(push bob alice/hello 2>&1); then
     die "bob's push to alice/hello was let through"
 fi
 case "$refusal" in
-    *denied*) printf 'refused, as it should be:\n%s\n' "$refusal" ;;
+    *denied:*)
+        # The reason alone, out of skopeo's log line.
+        reason=${refusal##*denied: }
+        echo "refused, as it should be: denied: ${reason%%[\\\"]*}"
+        ;;
     *) die "bob's push failed, but not for want of a right: $refusal" ;;
 esac
 

@@ -79,13 +79,6 @@ pub enum StartError {
 }
 
 /// The keys of a configuration: those of `token.keys`, or the one in `state_dir`, which is made when there is none.
-pub fn key_ring(config: &Config) -> Result<KeyRing, StartError> {
-    let loaded = load_keys(config)?;
-    loaded.iter().for_each(tell_key);
-    Ok(ring_of(config, loaded)?)
-}
-
-/// The keys that [`key_ring`] puts together, with what is to be said about their files.
 pub fn load_keys(config: &Config) -> Result<Vec<LoadedKey>, KeyFileError> {
     if config.token.keys.is_empty() {
         return Ok(vec![keys::load_or_generate(&config.server.state_dir)?]);
@@ -96,6 +89,13 @@ pub fn load_keys(config: &Config) -> Result<Vec<LoadedKey>, KeyFileError> {
 /// The ring of keys that were loaded, by the settings of the configuration.
 pub fn ring_of(config: &Config, keys: Vec<LoadedKey>) -> Result<KeyRing, RingError> {
     KeyRing::new(keys.into_iter().map(|loaded| loaded.key).collect(), config.token.key_id, config.token.x5c)
+}
+
+/// The ring for a gateway that is about to serve; what is to be said about the files goes to the log.
+pub fn key_ring(config: &Config) -> Result<KeyRing, StartError> {
+    let loaded = load_keys(config)?;
+    loaded.iter().for_each(tell_key);
+    Ok(ring_of(config, loaded)?)
 }
 
 fn tell_key(loaded: &LoadedKey) {

@@ -69,30 +69,23 @@ pub fn run() -> ExitCode {
             return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
         }
     };
+    // These live on with threads that write, or read a terminal by themselves: a lock that is held here would stop them.
+    match &cli.command {
+        Command::Serve(args) => return serve::run(args),
+        Command::Dev(args) => return dev::run(args),
+        Command::HashPassword(args) => return hash_password::run(args),
+        _ => {}
+    }
     let (mut input, mut out, mut err) = (io::stdin().lock(), io::stdout().lock(), io::stderr());
     let mut console = Console { input: &mut input, out: &mut out, err: &mut err };
     let outcome = match &cli.command {
         Command::Check(args) => return check::run(args, console.out, console.err),
-        Command::HashPassword(args) => {
-            // It reads a terminal by itself, and would wait for ever for a lock that is held here.
-            drop((input, out));
-            return hash_password::run(args);
-        }
-        // What serves writes its lines from a thread of its own, which would wait for ever for a lock that is held here.
-        Command::Serve(args) => {
-            drop((input, out));
-            return serve::run(args);
-        }
-        Command::Dev(args) => {
-            drop((input, out));
-            return dev::run(args);
-        }
         Command::Explain(args) => explain::run(args, &mut console),
         Command::Keys(args) => keys::run(args, &mut console),
         Command::Token(args) => token::run(args, &mut console),
         Command::Filter(args) => filter::run(args, &mut console),
         Command::Export(args) => export::run(args, &mut console),
-        Command::Version => version(&mut console),
+        Command::Serve(_) | Command::Dev(_) | Command::HashPassword(_) | Command::Version => version(&mut console),
     };
     console.finish(outcome)
 }

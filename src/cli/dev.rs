@@ -16,7 +16,7 @@ use crate::keys::{Algorithm, KeyIdFormat, KeyRing, SigningKey};
 use crate::secret::Secret;
 use crate::{app, telemetry};
 
-/// Run a gateway without any file: on loopback, a key in memory, and one account that may do everything.
+/// Run a gateway without any file: on loopback, a key in memory, and one account that may do everything
 ///
 /// The account's password is random and printed once, with the `docker login` line to use it. Anonymous callers may do nothing.
 /// Everything is forgotten at the end. Use `tidegate serve` for anything that others can reach.
@@ -24,16 +24,16 @@ use crate::{app, telemetry};
 /// Exit codes: 0 ended by a signal; 1 it could not start; 2 the arguments are wrong.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Where the registry behind the gateway is: `http://HOST:PORT`.
+    /// Where the registry behind the gateway is: `http://HOST:PORT`
     #[arg(short, long, value_name = "URL")]
     pub upstream: String,
-    /// Where to listen; loopback only. Port 0 picks a free one, which the printed line names.
+    /// Where to listen; loopback only. Port 0 picks a free one, which the printed line names
     #[arg(short, long, value_name = "ADDR", default_value = "127.0.0.1:5000")]
     pub listen: SocketAddr,
-    /// The account's name.
+    /// The account's name
     #[arg(long, value_name = "NAME", default_value = "dev")]
     pub user: String,
-    /// The log level, such as info, or debug.
+    /// The log level, such as info, or debug
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
     pub log: String,
 }
@@ -46,7 +46,7 @@ pub fn run(args: &Args) -> ExitCode {
         }
         Err(why) => {
             // With standard error closed, only the exit code is left to tell.
-            let _ = writeln!(std::io::stderr(), "error: {why}");
+            let _ = writeln!(std::io::stderr(), "tidegate: {why}");
             ExitCode::from(1)
         }
     }

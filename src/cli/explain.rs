@@ -17,6 +17,13 @@ use crate::config::Config;
 use crate::document::{Document, RequestAction};
 use crate::subject::Caller;
 
+const EXAMPLES: &str = "\
+Examples:
+  tidegate explain --user alice push team/app
+  tidegate explain --anonymous --from 10.0.0.7 pull library/alpine
+  tidegate explain --user alice catalog catalog
+  tidegate explain --user alice POST /pulp/api/v3/repositories/";
+
 /// Say whether somebody may do something, and which rules decide it
 ///
 /// `=>` marks the rules that decide, `+` others that match; the rest are near misses, each with the reason why it does not
@@ -24,15 +31,9 @@ use crate::subject::Caller;
 /// where the answers differ both are shown. What clients with tokens may do takes both; Basic credentials that are sent
 /// straight to the registry need the second only.
 ///
-/// Examples:
-///   tidegate explain --user alice push team/app
-///   tidegate explain --anonymous --from 10.0.0.7 pull library/alpine
-///   tidegate explain --user alice catalog catalog
-///   tidegate explain --user alice POST /pulp/api/v3/repositories/
-///
 /// Exit codes: 0 allowed; 1 denied; 2 the arguments or the configuration are wrong.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Args {
     /// The configuration file
     #[arg(short, long, value_name = "FILE", default_value = CONFIG)]

@@ -20,6 +20,10 @@ use crate::jq::Filter;
 /// The longest document that is read, in bytes.
 const LONGEST: u64 = 1024 * 1024;
 
+const EXAMPLE: &str = "\
+Example:
+  echo '{\"subject\": \"alice\", \"request\": {\"action\": \"push\"}}' | tidegate filter";
+
 /// Run the identity filter on a document from standard input, and print the header that the upstream would get
 ///
 /// The document is the JSON object that filters and `when` read. What it leaves out is as in an anonymous pull of
@@ -28,13 +32,10 @@ const LONGEST: u64 = 1024 * 1024;
 ///
 /// The header line goes to standard output, and the JSON in it to standard error, for people.
 ///
-/// Example:
-///   echo '{"subject": "alice", "request": {"action": "push"}}' | tidegate filter
-///
 /// Exit codes: 0 the header is printed, or it is said that none is sent; 1 the filter refuses, so the request would get
 /// 500; 2 the arguments, the document or the configuration are wrong.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = EXAMPLE)]
 pub struct Args {
     /// The configuration file
     #[arg(short, long, value_name = "FILE", default_value = CONFIG)]

@@ -5,16 +5,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use super::CONFIG;
+use super::console::{NO, USAGE};
 use crate::config::Config;
 use crate::keys::KeyRing;
 use crate::{app, lifecycle, telemetry};
 
 /// How long the logs may take to be written at the end.
 const FLUSH: Duration = Duration::from_secs(5);
-/// The configuration is wrong, or cannot be read.
-const CONFIGURATION: u8 = 2;
-/// The gateway cannot start, or did not end cleanly.
-const FAILED: u8 = 1;
 
 /// Run the gateway until SIGTERM or SIGINT
 ///
@@ -24,8 +22,8 @@ const FAILED: u8 = 1;
 /// Exit codes: 0 ended by a signal and drained; 1 it could not start, or requests were cut; 2 the configuration is wrong.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The configuration file.
-    #[arg(short, long, value_name = "FILE", default_value = "gateway.toml")]
+    /// The configuration file
+    #[arg(short, long, value_name = "FILE", default_value = CONFIG)]
     pub config: PathBuf,
 }
 
@@ -33,17 +31,14 @@ pub struct Args {
 pub fn run(args: &Args) -> ExitCode {
     let config = match Config::load(&args.config) {
         Ok(config) => config,
-        Err(report) => {
-            let _ = write!(std::io::stderr(), "{report}");
-            return ExitCode::from(CONFIGURATION);
-        }
+        Err(report) => return fail(USAGE, &report),
     };
     if let Err(error) = telemetry::init(&config.log.level, app::log_format(&config.log)) {
-        return fail(CONFIGURATION, &error);
+        return fail(USAGE, &error);
     }
     match app::key_ring(&config) {
         Ok(ring) => serve(config, ring, |_| {}),
-        Err(error) => fail(FAILED, &error),
+        Err(error) => fail(NO, &error),
     }
 }
 
@@ -51,7 +46,7 @@ pub fn run(args: &Args) -> ExitCode {
 pub(super) fn serve(config: Config, ring: KeyRing, started: impl FnOnce(&app::Started)) -> ExitCode {
     let gateway = match app::start(config, ring) {
         Ok(gateway) => gateway,
-        Err(error) => return fail(FAILED, &error),
+        Err(error) => return fail(NO, &error),
     };
     for address in &gateway.addresses {
         tracing::info!(%address, "listening");
@@ -65,7 +60,7 @@ pub(super) fn serve(config: Config, ring: KeyRing, started: impl FnOnce(&app::St
         Ok(ended) => ended.exit_code(),
         Err(error) => {
             tracing::error!("cannot listen for signals: {error}");
-            FAILED
+            NO
         }
     };
     if !log.flush(FLUSH) {
@@ -76,6 +71,6 @@ pub(super) fn serve(config: Config, ring: KeyRing, started: impl FnOnce(&app::St
 
 fn fail(code: u8, why: &dyn std::fmt::Display) -> ExitCode {
     // With standard error closed, only the exit code is left to tell.
-    let _ = writeln!(std::io::stderr(), "error: {why}");
+    let _ = writeln!(std::io::stderr(), "tidegate: {why}");
     ExitCode::from(code)
 }

@@ -205,6 +205,11 @@ fn what_cannot_be_asked_is_said() {
     assert!(ask(&["--service", "x", "pull", "a"]).err(2).contains("hint: they are 127.0.0.1:5000"));
     assert!(ask(&["--user", "a", "--anonymous", "pull", "a"]).err(2).contains("cannot be used with"));
     assert!(ask(&["--from", "home", "pull", "a"]).err(2).contains("--from"));
+    // A public route `/` does not open the registry.
+    let text = place.read("gateway.toml").replace("'/v2/'", "'/v2/team/'").replace("'/pulp/assets/'", "'/'");
+    place.write("gateway.toml", &text);
+    ask(&["GET", "/elsewhere"]).out(0);
+    assert!(ask(&["GET", "/v2/a/tags/list"]).out(1).contains("no [[route]] covers this path"));
     // A repository may be called so.
     ask(&["pull", "catalog"]).out(1);
 }

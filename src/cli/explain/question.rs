@@ -24,6 +24,9 @@ enum Resource {
     Path(RequestPath),
 }
 
+/// Where the endpoints of the registry's grammar are.
+const REGISTRY: [&str; 2] = ["/v2", "/extensions/v2"];
+
 /// One question to the rules.
 pub(super) struct Question<'a> {
     pub(super) facts: RequestFacts<'a>,
@@ -126,12 +129,11 @@ impl Asked {
             }
             return Ok(None);
         };
-        let covers = |prefix: &str| {
-            let prefix = prefix.trim_end_matches('/');
-            path.as_str().strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        // Longest prefix first.
-        let Some(route) = config.routes.iter().find(|route| covers(&route.prefix)) else {
+        // As the server finds it: longest prefix first, and what belongs to the registry's grammar is taken by no other
+        // kind of route.
+        let of_registry = REGISTRY.iter().any(|prefix| is_below(path, prefix));
+        let route = config.routes.iter().find(|route| is_below(path, &route.prefix));
+        let Some(route) = route.filter(|route| !of_registry || route.auth == RouteAuth::Registry) else {
             notes.push("no [[route]] covers this path, so it is refused with 404, whatever the rules say".into());
             return Ok(Some(false));
         };
@@ -192,6 +194,12 @@ impl fmt::Display for Asked {
             None => write!(f, ", {}", self.method),
         }
     }
+}
+
+/// Whether a path is at a prefix or below it, on segment boundaries.
+fn is_below(path: &RequestPath, prefix: &str) -> bool {
+    let rest = path.as_str().strip_prefix(prefix.trim_end_matches('/'));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// An action as arguments and scopes name it.

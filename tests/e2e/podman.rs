@@ -1,0 +1,137 @@
+//! podman.
+
+use std::path::PathBuf;
+
+use crate::client::Home;
+use crate::site::{ALICE, BOB, CAROL, Site, denied};
+use crate::skopeo::Skopeo;
+use crate::support::image::{Image, LOCAL};
+use crate::support::process::{Finished, program, run};
+
+struct Podman {
+    home: Home,
+    program: PathBuf,
+}
+
+impl Podman {
+    fn new(site: &Site, name: &str) -> Self {
+        let home = Home::new(site.dir(name));
+        std::fs::write(home.path.join("anonymous.json"), "{}").unwrap();
+        Self { home, program: program("podman", "podman") }
+    }
+
+    fn run(&self, args: &[&str]) -> Finished {
+        let mut command = self.home.command(&self.program);
+        for (option, dir) in
+            [("--root", "root"), ("--runroot", "run"), ("--tmpdir", "libpod"), ("--network-config-dir", "net")]
+        {
+            command.arg(option).arg(self.home.path.join(dir));
+        }
+        command.args(["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--events-backend", "none"]);
+        run(command.args(args), "")
+    }
+
+    fn login(&self, site: &Site, (user, password): (&str, &str)) -> Finished {
+        let auth = self.home.at("auth.json");
+        self.run(&["login", "--authfile", &auth, "--tls-verify=false", "-u", user, "-p", password, &site.host()])
+    }
+
+    fn load(&self, image: &Image) {
+        self.run(&["load", "-q", "-i", image.docker_tar.to_str().unwrap()]).ok();
+    }
+
+    /// `verb` with the login's credentials.
+    fn remote(&self, verb: &[&str], rest: &[&str]) -> Finished {
+        let auth = self.home.at("auth.json");
+        self.run(&[verb, &["--authfile", &auth, "--tls-verify=false"], rest].concat())
+    }
+
+    fn anonymous_pull(&self, reference: &str) -> Finished {
+        self.run(&["pull", "-q", "--authfile", &self.home.at("anonymous.json"), "--tls-verify=false", reference])
+    }
+
+    /// The digest under which a pulled image came.
+    fn digest(&self, reference: &str) -> String {
+        let inspect = self.run(&["image", "inspect", "--format", "{{.Digest}}", reference]).ok();
+        inspect.stdout.trim().to_owned()
+    }
+}
+
+#[test]
+fn logs_in_pushes_pulls_lists_and_mounts() {
+    let site = Site::start();
+    let podman = Podman::new(&site, "podman");
+    let (app, copy) = (site.repository("team/app"), site.repository("team/copy"));
+
+    let login = podman.login(&site, ALICE).ok();
+    assert!(login.stdout.contains("Login Succeeded!"), "{login}");
+    podman.load(&site.image("image"));
+    podman.remote(&["push"], &[LOCAL, &format!("{app}:v1")]).ok();
+    podman.remote(&["push"], &[LOCAL, &format!("{copy}:v1")]).ok();
+    site.assert_mounted("team/app", "team/copy", 2);
+    assert_eq!(site.uploads("team/copy"), 1, "only the configuration is uploaded");
+
+    podman.run(&["rmi", "-a", "-f"]).ok();
+    podman.remote(&["pull", "-q"], &[&format!("{app}:v1")]).ok();
+    let digest = podman.digest(&format!("{app}:v1"));
+    podman.run(&["rmi", "-a", "-f"]).ok();
+    podman.remote(&["pull", "-q"], &[&format!("{app}@{digest}")]).ok();
+    let tags = podman.remote(&["search", "--list-tags"], &[&app]).ok();
+    assert!(tags.stdout.lines().any(|line| line.ends_with("v1")), "{tags}");
+
+    podman.run(&["logout", "--authfile", &podman.home.at("auth.json"), &site.host()]).ok();
+    podman.remote(&["pull", "-q"], &[&format!("{copy}:v1")]).failed(125);
+}
+
+#[test]
+fn pulls_anonymously_what_is_public_and_nothing_else() {
+    let site = Site::start();
+    let podman = Podman::new(&site, "podman");
+    let skopeo = Skopeo::new(&site, "skopeo");
+    let image = site.image("image");
+    for name in ["public/app", "team/app"] {
+        skopeo.push(ALICE, &image, &site.repository(name)).ok();
+    }
+    podman.anonymous_pull(&site.repository("public/app:v1")).ok();
+    podman
+        .anonymous_pull(&site.repository("team/app:v1"))
+        .failed(125)
+        .says(&denied("an anonymous caller may not pull team/app"));
+}
+
+#[test]
+fn prints_why_a_push_and_a_password_are_refused() {
+    let site = Site::start();
+    let podman = Podman::new(&site, "podman");
+    let app = site.repository("team/app");
+    podman.load(&site.image("image"));
+
+    podman.login(&site, BOB).ok();
+    let refused = podman.remote(&["push"], &[LOCAL, &format!("{app}:v1")]).failed(125);
+    refused
+        .says("initiating layer upload to /v2/team/app/blobs/uploads/")
+        .says(&denied("bob may not pull and push team/app"));
+    site.assert_unchanged("team/app");
+
+    let refused = podman.login(&site, ("bob", "wrong")).failed(125);
+    refused.says(&format!("Error: logging into \"{}\": invalid username/password", site.host()));
+    let refused =
+        podman.run(&["pull", "-q", "--creds", "alice:wrong", "--tls-verify=false", &format!("{app}:v1")]).failed(125);
+    refused
+        .says("unable to retrieve auth token: invalid username/password: unauthorized: incorrect username or password");
+}
+
+#[test]
+fn uploads_what_it_may_not_mount() {
+    let site = Site::start();
+    let podman = Podman::new(&site, "podman");
+    podman.load(&site.image("image"));
+    podman.login(&site, CAROL).ok();
+    podman.remote(&["push"], &[LOCAL, &site.repository("private/app:v1")]).ok();
+    podman.login(&site, ALICE).ok();
+    podman.remote(&["push"], &[LOCAL, &site.repository("team/app:v1")]).ok();
+
+    let accesses = site.registry.accesses_of("team/app");
+    assert!(accesses.iter().all(|access| !access.target.contains("from=")), "no mount is forwarded: {accesses:#?}");
+    assert_eq!(site.uploads("team/app"), 3, "two layers and the configuration: {accesses:#?}");
+}

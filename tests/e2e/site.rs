@@ -1,0 +1,147 @@
+//! The site that most tests use: a registry, a gateway in front of it, four people and what they may do.
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use crate::support::gateway::{Gateway, Settings};
+use crate::support::image::Image;
+use crate::support::registry::{Access, Registry};
+
+/// May do everything in `team/` and `public/`, and nothing in `private/`.
+pub(crate) const ALICE: (&str, &str) = ("alice", "alice-secret");
+/// May pull from `team/`.
+pub(crate) const BOB: (&str, &str) = ("bob", "bob-secret");
+/// May pull and push in `private/`.
+pub(crate) const CAROL: (&str, &str) = ("carol", "carol-secret");
+
+const REST: &str = r#"
+[[authn]]
+kind = "users"
+
+[[access]]
+who = ["group:dev"]
+repositories = ["team/**", "public/**"]
+actions = ["pull", "push"]
+
+[[access]]
+who = ["user:alice"]
+repositories = ["team/**"]
+actions = ["delete"]
+
+[[access]]
+who = ["user:bob"]
+repositories = ["team/**"]
+actions = ["pull"]
+
+[[access]]
+who = ["user:carol"]
+repositories = ["private/**"]
+actions = ["pull", "push"]
+
+[[access]]
+who = ["anyone"]
+repositories = ["public/**"]
+actions = ["pull"]
+"#;
+
+/// The site's settings, with the registry at `upstream_port`.
+pub(crate) fn settings(upstream_port: u16) -> Settings {
+    Settings {
+        hosts: vec!["127.0.0.1"],
+        server: String::new(),
+        token: String::new(),
+        upstream_port,
+        upstream: "credentials = \"identity\"".into(),
+        users: vec![(ALICE.0, ALICE.1, &["dev"]), (BOB.0, BOB.1, &[]), (CAROL.0, CAROL.1, &[])],
+        rest: REST.into(),
+    }
+}
+
+/// A registry with a gateway in front of it. Fields are dropped in their order, the directory last.
+pub(crate) struct Site {
+    pub(crate) gateway: Gateway,
+    pub(crate) registry: Registry,
+    dir: TempDir,
+}
+
+impl Site {
+    /// With the usual settings.
+    pub(crate) fn start() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// With settings that `change` has changed.
+    pub(crate) fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let dir = directory();
+        let registry = Registry::start(dir.path());
+        let mut settings = settings(registry.port);
+        change(&mut settings);
+        let gateway = Gateway::start(dir.path(), &settings);
+        Self { gateway, registry, dir }
+    }
+
+    /// The parts put together by a test.
+    pub(crate) fn of(gateway: Gateway, registry: Registry, dir: TempDir) -> Self {
+        Self { gateway, registry, dir }
+    }
+
+    /// `127.0.0.1:port` of the gateway, which is what clients call the registry.
+    pub(crate) fn host(&self) -> String {
+        self.gateway.host()
+    }
+
+    /// `127.0.0.1:port/repository`.
+    pub(crate) fn repository(&self, name: &str) -> String {
+        format!("{}/{name}", self.host())
+    }
+
+    /// A new directory of that name for a client or an image.
+    pub(crate) fn dir(&self, name: &str) -> PathBuf {
+        let dir = self.dir.path().join(name);
+        std::fs::create_dir_all(&dir).unwrap();
+        dir
+    }
+
+    /// An image of two layers that no other test has.
+    pub(crate) fn image(&self, name: &str) -> Image {
+        Image::make(&self.dir(name), 2, 64)
+    }
+
+    /// Asserts that `target` got `blobs` from `source` by mounting them, and not by uploading them once more.
+    #[track_caller]
+    pub(crate) fn assert_mounted(&self, source: &str, target: &str, mounts: usize) {
+        let accesses = self.registry.accesses_of(target);
+        let from = [format!("from={source}"), format!("from={}", source.replace('/', "%2F"))];
+        let mounted = accesses.iter().filter(|access| {
+            access.method == "POST" && access.status == 201 && from.iter().any(|from| access.target.contains(from))
+        });
+        assert_eq!(mounted.count(), mounts, "layers mounted from {source}: {accesses:#?}");
+    }
+
+    /// How many blobs were uploaded to `repository` from their first to their last byte.
+    pub(crate) fn uploads(&self, repository: &str) -> usize {
+        let done = |access: &&Access| {
+            access.method == "PUT" && access.status == 201 && access.target.contains("/blobs/uploads/")
+        };
+        self.registry.accesses_of(repository).iter().filter(done).count()
+    }
+
+    /// Asserts that nothing was changed in `repository`: no request but reading ones has reached the registry.
+    #[track_caller]
+    pub(crate) fn assert_unchanged(&self, repository: &str) {
+        let accesses = self.registry.accesses_of(repository);
+        let reading = |access: &Access| matches!(access.method.as_str(), "GET" | "HEAD");
+        assert!(accesses.iter().all(reading), "only reading requests should have come: {accesses:#?}");
+    }
+}
+
+/// A directory with a short path: Unix sockets will stand in it.
+pub(crate) fn directory() -> TempDir {
+    tempfile::Builder::new().prefix("tg-").tempdir().unwrap()
+}
+
+/// What clients print of a denial: `what` says who may not do what.
+pub(crate) fn denied(what: &str) -> String {
+    format!("denied: requested access to the resource is denied: {what}")
+}

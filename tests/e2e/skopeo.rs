@@ -1,0 +1,180 @@
+//! skopeo.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::client::{Home, unquoted};
+use crate::site::{ALICE, BOB, CAROL, Site, denied};
+use crate::support::image::Image;
+use crate::support::process::{Finished, program, run, run_within};
+
+/// skopeo with a home of its own.
+pub(crate) struct Skopeo {
+    home: Home,
+    program: PathBuf,
+}
+
+impl Skopeo {
+    pub(crate) fn new(site: &Site, name: &str) -> Self {
+        Self { home: Home::new(site.dir(name)), program: program("skopeo", "skopeo") }
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Finished {
+        run(self.home.command(&self.program).arg("--tmpdir").arg(&self.home.path).args(args), "")
+    }
+
+    pub(crate) fn login(&self, host: &str, (user, password): (&str, &str)) -> Finished {
+        let args = ["login", "--tls-verify=false", "--authfile", &self.auth(), "-u", user, "--password-stdin", host];
+        run(self.home.command(&self.program).args(args), password)
+    }
+
+    fn auth(&self) -> String {
+        self.home.at("auth.json")
+    }
+
+    /// Copies the image to `repository` (host and name) as `v1`.
+    pub(crate) fn push(&self, user: (&str, &str), image: &Image, repository: &str) -> Finished {
+        run(&mut self.push_command(user, image, repository), "")
+    }
+
+    /// Like [`Skopeo::push`], with a deadline.
+    pub(crate) fn push_within(&self, limit: Duration, user: (&str, &str), image: &Image, repository: &str) -> Finished {
+        run_within(&mut self.push_command(user, image, repository), "", limit)
+    }
+
+    /// The command of [`Skopeo::push`].
+    pub(crate) fn push_command(&self, (user, password): (&str, &str), image: &Image, repository: &str) -> Command {
+        let mut command = self.home.command(&self.program);
+        command.arg("--tmpdir").arg(&self.home.path).arg("copy");
+        command.args(["--dest-creds", &format!("{user}:{password}"), "--dest-tls-verify=false"]);
+        command.arg(format!("oci:{}:v1", image.oci.display())).arg(to(repository, ":v1"));
+        command
+    }
+
+    /// Copies from `reference` (host, name and tag or digest) into a directory.
+    pub(crate) fn pull(&self, user: Option<(&str, &str)>, reference: &str, out: &str) -> Finished {
+        let out = format!("dir:{}", self.home.at(out));
+        let credentials = user.map(|(user, password)| format!("--src-creds={user}:{password}"));
+        let credentials = credentials.as_deref().unwrap_or("--src-no-creds");
+        self.run(&["copy", credentials, "--src-tls-verify=false", &to(reference, ""), &out])
+    }
+
+    /// A file that a pull has made.
+    pub(crate) fn pulled(&self, out: &str, digest: &str) -> Vec<u8> {
+        std::fs::read(self.home.path.join(out).join(&digest["sha256:".len()..])).unwrap()
+    }
+}
+
+fn to(repository: &str, rest: &str) -> String {
+    format!("docker://{repository}{rest}")
+}
+
+#[test]
+fn logs_in_pushes_pulls_lists_mounts_and_deletes() {
+    let site = Site::start();
+    let skopeo = Skopeo::new(&site, "skopeo");
+    let image = site.image("image");
+    let (app, copy) = (site.repository("team/app"), site.repository("team/copy"));
+    let auth = &skopeo.auth();
+
+    let login = skopeo.login(&site.host(), ALICE).ok();
+    assert!(login.stdout.contains("Login Succeeded!"), "{login}");
+    let source = format!("oci:{}:v1", image.oci.display());
+    skopeo.run(&["copy", "--authfile", auth, "--dest-tls-verify=false", &source, &to(&app, ":v1")]).ok();
+    assert!(site.registry.has_manifest("team/app", &image.manifest));
+
+    for reference in [format!("{app}:v1"), format!("{app}@{}", image.manifest)] {
+        let out = format!("dir:{}", skopeo.home.at("out"));
+        skopeo.run(&["copy", "--authfile", auth, "--src-tls-verify=false", &to(&reference, ""), &out]).ok();
+        for layer in &image.layers {
+            assert_eq!(crate::support::digest(&skopeo.pulled("out", layer)), *layer);
+        }
+        std::fs::remove_dir_all(skopeo.home.path.join("out")).unwrap();
+    }
+    let tags = skopeo.run(&["list-tags", "--authfile", auth, "--tls-verify=false", &to(&app, "")]).ok();
+    assert!(tags.stdout.contains("\"v1\""), "{tags}");
+    let digest =
+        skopeo.run(&["inspect", "--authfile", auth, "--tls-verify=false", "--format", "{{.Digest}}", &to(&app, ":v1")]);
+    assert_eq!(digest.ok().stdout.trim(), image.manifest);
+
+    let both = ["--src-tls-verify=false", "--dest-tls-verify=false"];
+    skopeo.run(&["copy", "--authfile", auth, both[0], both[1], &to(&app, ":v1"), &to(&copy, ":v1")]).ok();
+    site.assert_mounted("team/app", "team/copy", 2);
+    assert_eq!(site.uploads("team/copy"), 1, "only the configuration is uploaded");
+
+    skopeo.run(&["delete", "--authfile", auth, "--tls-verify=false", &to(&copy, ":v1")]).ok();
+    assert!(!site.registry.has_manifest("team/copy", &image.manifest));
+    assert!(site.registry.has_manifest("team/app", &image.manifest));
+
+    skopeo.run(&["logout", "--authfile", auth, &site.host()]).ok();
+    skopeo.run(&["list-tags", "--authfile", auth, "--tls-verify=false", &to(&app, "")]).failed(1);
+}
+
+#[test]
+fn pulls_anonymously_what_is_public_and_nothing_else() {
+    let site = Site::start();
+    let skopeo = Skopeo::new(&site, "skopeo");
+    let image = site.image("image");
+    for name in ["public/app", "team/app"] {
+        skopeo.push(ALICE, &image, &site.repository(name)).ok();
+    }
+    skopeo.pull(None, &site.repository("public/app:v1"), "out").ok();
+    assert_eq!(crate::support::digest(&skopeo.pulled("out", &image.layers[0])), image.layers[0]);
+
+    let before = site.registry.accesses_of("team/app");
+    let refused = skopeo.pull(None, &site.repository("team/app:v1"), "none").failed(1);
+    refused.says(&denied("an anonymous caller may not pull team/app"));
+    assert_eq!(site.registry.accesses_of("team/app"), before, "nothing of the refused pull reaches the registry");
+}
+
+#[test]
+fn prints_why_a_push_a_delete_and_a_password_are_refused() {
+    let site = Site::start();
+    let skopeo = Skopeo::new(&site, "skopeo");
+    let image = site.image("image");
+    let app = site.repository("team/app");
+    skopeo.push(ALICE, &image, &app).ok();
+    let before = site.registry.accesses_of("team/app").len();
+
+    let other = site.image("other");
+    let refused = skopeo.push(BOB, &other, &app).failed(1);
+    let text = unquoted(&refused.stderr);
+    assert!(text.contains("initiating layer upload to /v2/team/app/blobs/uploads/"), "{refused}");
+    assert!(text.contains(&denied("bob may not pull and push team/app")), "{refused}");
+
+    let bob = format!("{}:{}", BOB.0, BOB.1);
+    let refused = skopeo.run(&["delete", "--creds", &bob, "--tls-verify=false", &to(&app, ":v1")]).failed(1);
+    refused.says("Failed to delete").says("DENIED").says("bob may not delete team/app");
+    assert!(site.registry.has_manifest("team/app", "v1"));
+
+    let refused = skopeo.login(&site.host(), ("alice", "wrong")).failed(1);
+    refused.says("invalid username/password");
+    let refused = skopeo.pull(Some(("alice", "wrong")), &format!("{app}:v1"), "none").failed(1);
+    refused
+        .says("unable to retrieve auth token: invalid username/password: unauthorized: incorrect username or password");
+    let refused = skopeo.pull(Some(("nobody", "wrong")), &format!("{app}:v1"), "none").failed(1);
+    refused
+        .says("unable to retrieve auth token: invalid username/password: unauthorized: incorrect username or password");
+
+    let writes = site.registry.accesses_of("team/app").split_off(before);
+    assert!(writes.iter().all(|access| access.method == "GET" || access.method == "HEAD"), "{writes:#?}");
+}
+
+#[test]
+fn uploads_what_it_may_not_mount() {
+    let site = Site::start();
+    // One home: skopeo remembers that the layers are in private/app, and asks to mount them from there.
+    let skopeo = Skopeo::new(&site, "skopeo");
+    let image = site.image("image");
+    skopeo.push(CAROL, &image, &site.repository("private/app")).ok();
+    skopeo.push(ALICE, &image, &site.repository("team/app")).ok();
+
+    let gateway = site.gateway.log();
+    assert!(gateway.contains("private"), "skopeo has asked for the mount: {gateway}");
+    let accesses = site.registry.accesses_of("team/app");
+    let asked = accesses.iter().filter(|access| access.target.contains("from=") || access.target.contains("mount="));
+    assert_eq!(asked.count(), 0, "no mount reaches the registry: {accesses:#?}");
+    assert_eq!(site.uploads("team/app"), 3, "two layers and the configuration: {accesses:#?}");
+    assert!(site.registry.has_manifest("team/app", "v1"));
+}

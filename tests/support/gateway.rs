@@ -1,0 +1,163 @@
+//! The gateway under test: its configuration rendered, its process started, its lines read back.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+
+use super::http::{Reply, Request};
+use super::port;
+use super::process::{Finished, Server, command, run};
+
+/// The binary under test.
+pub(crate) fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_tidegate"))
+}
+
+/// A configuration as a test writes it: the parts that differ between tests, as TOML.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Hosts by which clients know the gateway (without a port); the first is the default.
+    pub(crate) hosts: Vec<&'static str>,
+    /// Further lines of `[server]`.
+    pub(crate) server: String,
+    /// Lines of `[token]`; `{port}` stands for the port of the main listener.
+    pub(crate) token: String,
+    /// Port of the upstream on 127.0.0.1.
+    pub(crate) upstream_port: u16,
+    /// Further lines of `[[upstream]]`, among them its `credentials`.
+    pub(crate) upstream: String,
+    /// Users of the member `users`: name, password, groups.
+    pub(crate) users: Vec<(&'static str, &'static str, &'static [&'static str])>,
+    /// Everything else: `[[authn]]`, `[[access]]`, `[identity]`, …
+    pub(crate) rest: String,
+}
+
+/// Ports of a gateway.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ports {
+    /// Of the main listener.
+    pub(crate) main: u16,
+    /// Of the admin listener.
+    pub(crate) admin: u16,
+}
+
+impl Ports {
+    /// Two that are free now.
+    pub(crate) fn free() -> Self {
+        Self { main: port::free(), admin: port::free() }
+    }
+}
+
+impl Settings {
+    /// The text of `gateway.toml`.
+    pub(crate) fn render(&self, ports: Ports) -> String {
+        let Ports { main, admin } = ports;
+        let urls: Vec<String> = self.hosts.iter().map(|host| format!("\"http://{host}:{main}\"")).collect();
+        let mut users = String::new();
+        for (name, password, groups) in &self.users {
+            let hash = bcrypt::hash(password, 4).unwrap();
+            let _ = write!(users, "[users.{name}]\npassword_hash = \"{hash}\"\ngroups = {groups:?}\n\n");
+        }
+        format!(
+            "[server]\nlisten = [\"127.0.0.1:{main}\"]\npublic_url = [{}]\nstate_dir = \"state\"\n{}\n\n\
+             [admin]\nlisten = \"127.0.0.1:{admin}\"\n\n\
+             [token]\n{}\n\n\
+             [[upstream]]\nname = \"registry\"\nurl = \"http://127.0.0.1:{}\"\n{}\n\n\
+             [[route]]\nprefix = \"/v2/\"\nupstream = \"registry\"\nauth = \"registry\"\n\n\
+             {users}{}\n",
+            urls.join(", "),
+            self.server,
+            self.token.replace("{port}", &main.to_string()),
+            self.upstream_port,
+            self.upstream,
+            self.rest
+        )
+    }
+}
+
+/// A running gateway.
+pub(crate) struct Gateway {
+    server: Server,
+    /// Port of the main listener on 127.0.0.1.
+    pub(crate) port: u16,
+    /// Port of the admin listener.
+    pub(crate) admin: u16,
+    /// Its `gateway.toml`.
+    pub(crate) config: PathBuf,
+}
+
+impl Gateway {
+    /// Starts one in `dir`, on ports of its own.
+    pub(crate) fn start(dir: &Path, settings: &Settings) -> Self {
+        (0..20)
+            .find_map(|_| Self::try_start(dir, Ports::free(), &|ports| settings.render(ports)))
+            .expect("no ports stayed free until the gateway bound them")
+    }
+
+    /// Starts one on `ports`, with what `render` makes of them as `gateway.toml`; none when one has been taken meanwhile.
+    pub(crate) fn try_start(dir: &Path, ports: Ports, render: &dyn Fn(Ports) -> String) -> Option<Self> {
+        let config = dir.join("gateway.toml");
+        std::fs::write(&config, render(ports)).unwrap();
+        let mut command = command(binary(), dir);
+        command.arg("serve").arg("--config").arg(&config);
+        // Another process on the port would answer too, but our own would have ended then.
+        let ready = || is_ready(ports.admin);
+        let server = Server::start("tidegate", &mut command, &dir.join("gateway.log"), ready).ok()?;
+        Some(Self { server, port: ports.main, admin: ports.admin, config })
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.server.id()
+    }
+
+    /// All that it has written: events, request lines and audit lines.
+    pub(crate) fn log(&self) -> String {
+        self.server.log()
+    }
+
+    /// Ends it with SIGTERM.
+    pub(crate) fn stop(&mut self) -> ExitStatus {
+        self.server.stop()
+    }
+
+    /// `127.0.0.1:port`.
+    pub(crate) fn host(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// What `GET /token` answers to `user` (none: anonymous) asking for `scopes`.
+    pub(crate) fn ask_token(&self, user: Option<(&str, &str)>, scopes: &[&str]) -> Reply {
+        let mut target = format!("/token?service={}", self.host());
+        for scope in scopes {
+            let _ = write!(target, "&scope={scope}");
+        }
+        let request = Request::new(self.port, "GET", &target);
+        match user {
+            Some((name, password)) => request.basic(name, password).send(),
+            None => request.send(),
+        }
+    }
+
+    /// A token for `user` with what is granted of `scopes`.
+    #[track_caller]
+    pub(crate) fn token(&self, user: Option<(&str, &str)>, scopes: &[&str]) -> String {
+        self.ask_token(user, scopes).expect(200).json()["token"].as_str().unwrap().to_owned()
+    }
+
+    /// Runs a command of the gateway's binary; `{config}` in an argument stands for the configuration file.
+    pub(crate) fn cli(&self, args: &[&str]) -> Finished {
+        cli(&self.config, args)
+    }
+}
+
+/// Runs `tidegate args…` beside `config`; `{config}` in an argument stands for that file.
+pub(crate) fn cli(config: &Path, args: &[&str]) -> Finished {
+    let mut command = command(binary(), config.parent().unwrap());
+    command.args(args.iter().map(|arg| arg.replace("{config}", config.to_str().unwrap())));
+    run(&mut command, "")
+}
+
+fn is_ready(admin: u16) -> bool {
+    Request::new(admin, "GET", "/readyz").try_send().is_some_and(|reply| reply.status == 200)
+}
