@@ -4,9 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{
-    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderValue, SET_COOKIE, TRANSFER_ENCODING,
-};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderValue, SET_COOKIE};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, request};
 use hyper::body::{Body as _, Incoming};
 
@@ -165,12 +163,9 @@ fn publish(
     host: &str,
 ) -> Result<Response<ResponseBody>, Failure> {
     let (mut head, body) = response.into_parts();
-    let bodiless = *method == Method::HEAD
-        || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-        || head.status.is_informational();
-    if !bodiless && !head.headers.contains_key(CONTENT_LENGTH) && !head.headers.contains_key(TRANSFER_ENCODING) {
-        return Err(Failure::UpstreamUnframed { upstream: Arc::clone(&passage.route.upstream.settings().name) });
-    }
+    headers::check_response_framing(method, head.status, head.version, &mut head.headers).map_err(|why| {
+        Failure::UpstreamUnframed { upstream: Arc::clone(&passage.route.upstream.settings().name), why }
+    })?;
     headers::strip_response(&mut head.headers);
     if passage.route.auth == RouteAuth::Registry {
         head.headers.remove(SET_COOKIE);
