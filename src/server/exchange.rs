@@ -125,7 +125,8 @@ impl Exchange {
     pub(crate) fn follow(mut self, response: Response<ResponseBody>) -> Response<FollowedBody> {
         self.status = response.status();
         response.map(|inner| {
-            self.whole = inner.is_end_stream();
+            // The answer to a HEAD is whole without its body.
+            self.whole = inner.is_end_stream() || self.method == Method::HEAD;
             FollowedBody { inner, exchange: Box::new(self) }
         })
     }
@@ -193,5 +194,48 @@ impl Body for FollowedBody {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use http::{HeaderMap, Method, Response};
+
+    use super::{Exchange, LogWriter, Peer, ResponseBody};
+    use crate::server::peer::TrustedProxies;
+    use crate::telemetry::Style;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The error of the request line of an answer whose body nobody reads.
+    fn error_of_unread(method: Method) -> serde_json::Value {
+        let written = Written::default();
+        let log = LogWriter::to(Box::new(written.clone()), Box::new(std::io::sink()), Style::Json).unwrap();
+        let peer = Peer::new("192.0.2.1:1".parse().unwrap(), "gw", &HeaderMap::new(), &TrustedProxies::default());
+        drop(Exchange::new(log.clone(), peer, method).follow(Response::new(ResponseBody::own("{}"))));
+        assert!(log.flush(Duration::from_secs(60)));
+        let line: serde_json::Value = serde_json::from_slice(&written.0.lock().unwrap()).unwrap();
+        line["error"].clone()
+    }
+
+    #[test]
+    fn a_body_that_was_not_sent_is_told_but_for_head() {
+        assert_eq!(error_of_unread(Method::GET), "the response was not sent whole");
+        assert_eq!(error_of_unread(Method::HEAD), serde_json::Value::Null);
     }
 }

@@ -91,7 +91,7 @@ fn a_token_that_lacks_the_scope_says_who_may_not_do_what() {
     tidy(&reply);
     assert_eq!(challenged(&reply, "error").as_deref(), Some("insufficient_scope"));
     assert_eq!(challenged(&reply, "scope").as_deref(), Some("repository:alice/app:pull,push"));
-    let why = "requested access to the resource is denied: alice may not pull and push alice/app";
+    let why = "requested access to the resource is denied: the token does not allow to push to alice/app";
     assert_eq!(challenged(&reply, "error_description").as_deref(), Some(why));
     assert_eq!(code(&reply), "DENIED");
     assert_eq!(reply.json()["errors"][0]["message"], why);
@@ -104,7 +104,7 @@ fn a_token_that_lacks_the_scope_says_who_may_not_do_what() {
     let reply = site.get("/v2/alice/app/manifests/v1").bearer(&anonymous).send().expect(401);
     tidy(&reply);
     assert_eq!(challenged(&reply, "error").as_deref(), Some("insufficient_scope"));
-    let why = "requested access to the resource is denied: an anonymous caller may not pull alice/app";
+    let why = "requested access to the resource is denied: an anonymous caller may not pull from alice/app";
     assert_eq!(reply.json()["errors"][0]["message"], why);
     site.nothing_forwarded();
 }
@@ -162,9 +162,9 @@ fn basic_credentials_are_taken_straight_away() {
 
     // Known, and not permitted.
     for (method, target, what) in [
-        ("GET", "/v2/alice/app/manifests/v1", "bob may not pull alice/app"),
-        ("PUT", "/v2/shared/app/manifests/v1", "bob may not pull and push shared/app"),
-        ("DELETE", "/v2/shared/app/manifests/v1", "bob may not delete shared/app"),
+        ("GET", "/v2/alice/app/manifests/v1", "bob may not pull from alice/app"),
+        ("PUT", "/v2/shared/app/manifests/v1", "bob may not push to shared/app"),
+        ("DELETE", "/v2/shared/app/manifests/v1", "bob may not delete from shared/app"),
         ("GET", "/v2/_catalog", "bob may not list the catalog"),
     ] {
         let reply = site.request(method, target).basic(BOB.0, BOB.1).send().expect(403);

@@ -89,7 +89,7 @@ fn pulls_anonymously_what_is_public_and_nothing_else() {
     buildah
         .pull(&["--authfile", &none], &site.repository("team/app:v1"))
         .failed(125)
-        .says(&denied("an anonymous caller may not pull team/app"));
+        .says(&denied("an anonymous caller may not pull from team/app"));
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn prints_why_a_push_and_a_password_are_refused() {
     let refused = buildah.push(&site.repository("team/app:v1"), "digest").failed(125);
     refused
         .says("initiating layer upload to /v2/team/app/blobs/uploads/")
-        .says(&denied("bob may not pull and push team/app"));
+        .says(&denied("bob may not push to team/app"));
     site.assert_unchanged("team/app");
 
     let refused = buildah.login(&site, ("bob", "wrong")).failed(125);

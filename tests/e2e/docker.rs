@@ -118,11 +118,11 @@ fn logs_in_pushes_pulls_mounts_and_is_told_why_not() {
     docker.login(&site.host(), BOB).ok();
     docker.run("bob", &["pull", "-q", &format!("{app}:v1")]).ok();
     let refused = docker.push("bob", &format!("{}:v1", site.repository("team/other"))).failed(1);
-    assert_eq!(refused.stderr.trim(), denied("bob may not pull and push team/other"), "{refused}");
+    assert_eq!(refused.stderr.trim(), denied("bob may not push to team/other"), "{refused}");
     site.assert_unchanged("team/other");
     let refused = docker.run("bob", &["pull", "-q", &format!("{}:v1", site.repository("private/app"))]).failed(1);
     refused.says(&format!("pull access denied for {}", site.repository("private/app")));
-    refused.says(&denied("bob may not pull private/app"));
+    refused.says(&denied("bob may not pull from private/app"));
 
     docker.run("alice", &["logout", &site.host()]).ok();
     docker.run("alice", &["pull", "-q", &format!("{app}:v1")]).failed(1).says("pull access denied");

@@ -56,11 +56,11 @@ fn exercise(site: &Site) {
     site.assert_mounted("team/source", "private/app", 0);
     assert_eq!(site.uploads("private/app"), 3);
 
-    skopeo.push(BOB, &site.image("refused"), &app).failed(1).says(&denied("bob may not pull and push team/app"));
+    skopeo.push(BOB, &site.image("refused"), &app).failed(1).says(&denied("bob may not push to team/app"));
     skopeo
         .pull(None, &format!("{app}:v1"), "none")
         .failed(1)
-        .says(&denied("an anonymous caller may not pull team/app"));
+        .says(&denied("an anonymous caller may not pull from team/app"));
     let credentials = |(user, password)| format!("--creds={user}:{password}");
     let target = format!("docker://{app}:v1");
     skopeo.run(&["delete", &credentials(BOB), "--tls-verify=false", &target]).failed(1).says("DENIED");

@@ -124,7 +124,7 @@ fn pulls_anonymously_what_is_public_and_nothing_else() {
 
     let before = site.registry.accesses_of("team/app");
     let refused = skopeo.pull(None, &site.repository("team/app:v1"), "none").failed(1);
-    refused.says(&denied("an anonymous caller may not pull team/app"));
+    refused.says(&denied("an anonymous caller may not pull from team/app"));
     assert_eq!(site.registry.accesses_of("team/app"), before, "nothing of the refused pull reaches the registry");
 }
 
@@ -141,11 +141,11 @@ fn prints_why_a_push_a_delete_and_a_password_are_refused() {
     let refused = skopeo.push(BOB, &other, &app).failed(1);
     let text = unquoted(&refused.stderr);
     assert!(text.contains("initiating layer upload to /v2/team/app/blobs/uploads/"), "{refused}");
-    assert!(text.contains(&denied("bob may not pull and push team/app")), "{refused}");
+    assert!(text.contains(&denied("bob may not push to team/app")), "{refused}");
 
     let bob = format!("{}:{}", BOB.0, BOB.1);
     let refused = skopeo.run(&["delete", "--creds", &bob, "--tls-verify=false", &to(&app, ":v1")]).failed(1);
-    refused.says("Failed to delete").says("DENIED").says("bob may not delete team/app");
+    refused.says("Failed to delete").says("DENIED").says("bob may not delete from team/app");
     assert!(site.registry.has_manifest("team/app", "v1"));
 
     let refused = skopeo.login(&site.host(), ("alice", "wrong")).failed(1);
