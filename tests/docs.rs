@@ -108,23 +108,36 @@ fn files_in_commands_and_links_exist() {
 fn commands_in_the_documentation_exist() {
     let mut wrong = Vec::new();
     let mut checked = 0;
-    for block in all_blocks().iter().filter(|block| is_shell(&block.kind)) {
-        for command in tidegate_commands(&block.text) {
-            checked += 1;
-            let mut words = vec!["help"];
-            words.extend(command.subcommands.iter().map(String::as_str));
-            let help = Command::new(env!("CARGO_BIN_EXE_tidegate")).args(&words).output().unwrap();
-            let text = String::from_utf8_lossy(&help.stdout);
-            if !help.status.success() {
-                wrong.push(format!("{}: there is no `tidegate {}`", block.place, command.subcommands.join(" ")));
-            }
-            for option in command.options.iter().filter(|option| help.status.success() && !has_option(&text, option)) {
-                wrong.push(format!("{}: `tidegate {}` has no {option}", block.place, command.subcommands.join(" ")));
-            }
+    for (place, command) in code_lines().iter().flat_map(|(place, line)| commands(line).map(move |it| (place, it))) {
+        checked += 1;
+        // Only `keys`, `token` and `export` have commands of their own.
+        let depth = if ["keys", "token", "export"].contains(&command[0]) { 2 } else { 1 };
+        let name: Vec<&str> = command.iter().copied().take(depth).filter(|word| !word.starts_with('-')).collect();
+        let help = Command::new(env!("CARGO_BIN_EXE_tidegate")).arg("help").args(&name).output().unwrap();
+        let text = String::from_utf8_lossy(&help.stdout);
+        let name = name.join(" ");
+        if !help.status.success() {
+            wrong.push(format!("{place}: there is no `tidegate {name}`"));
+            continue;
+        }
+        for option in command.iter().filter(|word| word.starts_with("--") && !has_option(&text, word)) {
+            wrong.push(format!("{place}: `tidegate {name}` has no {option}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(checked > 0, "the documentation shows no command");
+}
+
+#[test]
+fn commands_are_told_from_what_surrounds_them() {
+    let seen = |line: &str| commands(line).map(|words| words.join(" ")).collect::<Vec<_>>();
+    assert_eq!(seen("$ tidegate check --json | jq . # --no"), ["check --json"]);
+    assert_eq!(
+        seen("tidegate keys export [--config FILE] --format jwks|pem"),
+        ["keys export --config FILE --format jwks|pem"]
+    );
+    assert_eq!(seen("a | target/release/tidegate filter && tidegate dev"), ["filter", "dev"]);
+    assert!(seen("docker run tidegate").is_empty());
 }
 
 fn root() -> PathBuf {
@@ -260,47 +273,37 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
     local.filter_map(|target| target.split('#').next()).filter(|target| !target.is_empty())
 }
 
-/// One `tidegate …` of a shell block.
-struct Shown {
-    subcommands: Vec<String>,
-    options: Vec<String>,
-}
-
-fn tidegate_commands(text: &str) -> Vec<Shown> {
-    let joined = text.replace("\\\n", " ");
-    let mut found = Vec::new();
-    for line in joined.lines() {
-        let line = line.trim_start().trim_start_matches("$ ");
-        for command in line.split(['|', ';', '&', '(']) {
-            let command = command.split(" #").next().unwrap_or("");
-            let mut words = command.split_whitespace();
-            if words.next().is_some_and(|word| word == "tidegate" || word.ends_with("/tidegate")) {
-                let words: Vec<&str> = words.collect();
-                // Only `keys`, `token` and `export` have commands of their own.
-                let depth =
-                    words.first().map_or(0, |first| if ["keys", "token", "export"].contains(first) { 2 } else { 1 });
-                found.push(Shown {
-                    subcommands: words
-                        .iter()
-                        .take(depth)
-                        .filter(|word| !word.starts_with('-'))
-                        .map(|&word| word.to_owned())
-                        .collect(),
-                    options: words
-                        .iter()
-                        .filter(|word| word.starts_with("--") && word.len() > 2)
-                        .map(|&word| word.to_owned())
-                        .collect(),
-                });
-            }
-        }
+/// Lines of shell blocks, indented lines, and those of comments in the examples, each with its place.
+fn code_lines() -> Vec<(String, String)> {
+    let shell = all_blocks().into_iter().filter(|block| is_shell(&block.kind));
+    let shell = shell.flat_map(|block| {
+        block.text.replace("\\\n", " ").lines().map(|line| (block.place.clone(), line.to_owned())).collect::<Vec<_>>()
+    });
+    let mut found: Vec<_> = shell.collect();
+    let documents = documents().into_iter().map(|path| (path, "    "));
+    let examples = with_extension(&root().join("examples"), "toml").into_iter().map(|path| (path, "#     "));
+    for (path, indent) in documents.chain(examples) {
+        let text = fs::read_to_string(&path).unwrap();
+        let indented = text.lines().enumerate().filter_map(|(n, line)| Some((n, line.strip_prefix(indent)?)));
+        found.extend(indented.map(|(n, line)| (format!("{}:{}", path.display(), n + 1), line.to_owned())));
     }
     found
 }
 
+/// The words behind each `tidegate` that a line runs; brackets around what is optional are gone.
+fn commands(line: &str) -> impl Iterator<Item = Vec<&str>> {
+    let code = line.trim_start().trim_start_matches("$ ").split(" #").next().unwrap_or("");
+    let runs = code.split(" | ").flat_map(|part| part.split("&&")).flat_map(|part| part.split(';'));
+    runs.filter_map(|run| {
+        let mut words = run.split([' ', '[', ']', '…']).filter(|word| !word.is_empty());
+        let program = words.next()?;
+        let words: Vec<&str> = words.collect();
+        ((program == "tidegate" || program.ends_with("/tidegate")) && !words.is_empty()).then_some(words)
+    })
+}
+
 fn has_option(help: &str, option: &str) -> bool {
     let option = option.split('=').next().unwrap_or(option);
-    help.split(|c: char| !(c.is_alphanumeric() || c == '-')).any(|word| word == option)
-        || option == "--help"
-        || option == "--version"
+    matches!(option, "--help" | "--version")
+        || help.split(|c: char| !(c.is_alphanumeric() || c == '-')).any(|word| word == option)
 }

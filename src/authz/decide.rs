@@ -105,25 +105,45 @@ impl Rules {
 
     /// What of a requested access a token may carry: each action of each resource is asked by itself, at issue.
     pub fn grant(&self, caller: &Caller, service: &str, client: Option<IpAddr>, requested: &AccessSet) -> AccessSet {
+        self.grant_by(caller, service, client, requested).0
+    }
+
+    /// As [`Rules::grant`], with the indexes into [`Rules::rules`] of the rules that granted or denied, ascending and each once.
+    pub fn grant_by(
+        &self,
+        caller: &Caller,
+        service: &str,
+        client: Option<IpAddr>,
+        requested: &AccessSet,
+    ) -> (AccessSet, Vec<usize>) {
         let mut granted = AccessSet::default();
+        let mut deciding = Vec::new();
         for Scope { resource, actions } in requested.iter() {
             let actions = match &resource {
                 // The catalog's only action is "all".
-                Resource::Catalog => {
-                    let ask = Ask { caller, service, facts: catalog_facts(), client };
-                    if self.decide(&ask, Stage::Issue).is_allowed() { Actions::ALL } else { Actions::NONE }
+                Resource::Catalog
+                    if self.grants(&Ask { caller, service, facts: catalog_facts(), client }, &mut deciding) =>
+                {
+                    Actions::ALL
                 }
+                Resource::Catalog => Actions::NONE,
                 Resource::Repository(name) => {
-                    let allowed = |action: &Action| {
-                        let facts = repository_facts(name.as_str(), *action);
-                        self.decide(&Ask { caller, service, facts, client }, Stage::Issue).is_allowed()
-                    };
-                    actions.iter().filter(allowed).collect()
+                    let ask = |action| Ask { caller, service, facts: repository_facts(name.as_str(), action), client };
+                    actions.iter().filter(|action| self.grants(&ask(*action), &mut deciding)).collect()
                 }
             };
             granted.insert(resource, actions);
         }
-        granted
+        deciding.sort_unstable();
+        deciding.dedup();
+        (granted, deciding)
+    }
+
+    /// The answer at issue; the rules that gave it are added to `deciding`.
+    fn grants(&self, ask: &Ask<'_>, deciding: &mut Vec<usize>) -> bool {
+        let verdict = self.decide(ask, Stage::Issue);
+        deciding.extend(&verdict.rules);
+        verdict.is_allowed()
     }
 
     /// Whether the answer may depend on the client's address: a rule that may apply has `from`.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::challenge::TokenTrouble;
-use super::headers::FramingError;
+use super::headers::{FramingError, ResponseFramingError};
 use super::upstream::UpstreamError;
 use crate::identity::IdentityError;
 use crate::registry::{RouteError, Scope};
@@ -66,13 +66,13 @@ pub enum Failure {
         /// The setting that would have to fit.
         credentials: &'static str,
     },
-    /// Only the end of the connection would end the upstream's body.
-    #[error(
-        "upstream {upstream} sent a body that only the end of the connection ends; it cannot be told from a broken one"
-    )]
+    /// The upstream's response has no body whose end could be told from a break.
+    #[error("upstream {upstream} {why}")]
     UpstreamUnframed {
         /// The upstream's name.
         upstream: Arc<str>,
+        /// What is wrong with it.
+        why: ResponseFramingError,
     },
     /// A request to the token endpoint that is not in order.
     #[error(transparent)]
@@ -106,6 +106,9 @@ pub enum TokenRequestError {
         /// The services that are.
         accepted: String,
     },
+    /// What is granted of the scopes does not fit into a token.
+    #[error("what is asked for does not fit into one token; ask for fewer scopes at a time")]
+    TooMuch,
     /// Name and password are wrong.
     #[error("incorrect username or password")]
     WrongCredentials,

@@ -4,9 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{
-    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderValue, SET_COOKIE, TRANSFER_ENCODING,
-};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderValue, SET_COOKIE};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, request};
 use hyper::body::{Body as _, Incoming};
 
@@ -135,7 +133,9 @@ fn tell(
 }
 
 fn mint(state: &State, passage: &Passage, audience: &str) -> Result<Secret, Failure> {
-    let access: AccessSet = passage.needs().into_iter().collect();
+    // A mount needs no pull on its target, but distribution asks for it: any POST may become an upload there.
+    let asks = passage.operation().map(Operation::asks).unwrap_or_default();
+    let access: AccessSet = asks.into_iter().collect();
     state.issuer.mint(passage.permit().caller(), audience, &access).map_err(|_| Failure::Signing)
 }
 
@@ -163,12 +163,9 @@ fn publish(
     host: &str,
 ) -> Result<Response<ResponseBody>, Failure> {
     let (mut head, body) = response.into_parts();
-    let bodiless = *method == Method::HEAD
-        || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-        || head.status.is_informational();
-    if !bodiless && !head.headers.contains_key(CONTENT_LENGTH) && !head.headers.contains_key(TRANSFER_ENCODING) {
-        return Err(Failure::UpstreamUnframed { upstream: Arc::clone(&passage.route.upstream.settings().name) });
-    }
+    headers::check_response_framing(method, head.status, head.version, &mut head.headers).map_err(|why| {
+        Failure::UpstreamUnframed { upstream: Arc::clone(&passage.route.upstream.settings().name), why }
+    })?;
     headers::strip_response(&mut head.headers);
     if passage.route.auth == RouteAuth::Registry {
         head.headers.remove(SET_COOKIE);

@@ -206,7 +206,9 @@ impl Gateway {
             let what = format!("{} {}", head.method, exchange.path);
             refused(state, &refusal, &presented, &[], &what, exchange)
         })?;
-        let passage = Passage::new(state, route, permit)?;
+        let passage = Passage::new(state, route, permit).inspect_err(|failure| {
+            exchange.audit_decision(&presented.judged(state, &[], audit::Result::Failed, &failure.to_string()));
+        })?;
         exchange.audit_decision(&presented.judged(state, &[], audit::Result::Allowed, &passage.reason));
         exchange.decision = Decision::Allowed;
         let token = presented.into_token();
@@ -280,7 +282,10 @@ fn permit(
     };
     let judged = authz::authorize(&state.rules, request);
     let permit = judged.map_err(|refusal| refused(state, &refusal, presented, asks, &in_words(asks), exchange))?;
-    let passage = Arc::new(Passage::new(state, route, permit)?);
+    let passage = Passage::new(state, route, permit).inspect_err(|failure| {
+        exchange.audit_decision(&presented.judged(state, asks, audit::Result::Failed, &failure.to_string()));
+    })?;
+    let passage = Arc::new(passage);
     let reduced = is_mount && passage.operation().is_some_and(|operation| operation.mount_source().is_none());
     let result = if reduced { audit::Result::Reduced } else { audit::Result::Allowed };
     exchange.audit_decision(&presented.judged(state, asks, result, &passage.reason));

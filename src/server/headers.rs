@@ -4,7 +4,7 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE,
 };
-use http::{Uri, Version};
+use http::{Method, StatusCode, Uri, Version};
 
 /// `Keep-Alive` (RFC 2068) and its like have no constants.
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -14,8 +14,12 @@ const AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("authentication-
 
 /// Removes what belongs to the client's connection, whatever `Connection` nominates, and the body's framing, which the connection to
 /// the upstream makes anew.
+///
+/// Names with `_` go too: servers that take headers for variables cannot tell them from those with `-`, so that `Content_Length` or
+/// `X_Forwarded_For` would stand beside what the gateway says, or in its place.
 pub(crate) fn strip_request(headers: &mut HeaderMap) {
     strip_nominated(headers);
+    strip_underscored(headers);
     for name in [
         CONNECTION,
         KEEP_ALIVE,
@@ -71,6 +75,13 @@ fn strip_nominated(headers: &mut HeaderMap) {
     }
 }
 
+fn strip_underscored(headers: &mut HeaderMap) {
+    let found: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
+    for name in found {
+        headers.remove(name);
+    }
+}
+
 /// What is wrong with how a request is framed or addressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FramingError {
@@ -93,7 +104,9 @@ pub(crate) fn check_framing(uri: &Uri, version: Version, headers: &HeaderMap) ->
     let mut hosts = headers.get_all(HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return Err(FramingError::Host) };
     let text = host.to_str().map_err(|_| FramingError::BadHost)?;
-    if !is_authority(text) || uri.authority().is_some_and(|authority| !authority.as_str().eq_ignore_ascii_case(text)) {
+    // The target of CONNECT is an authority without a scheme; it names no resource of ours, and is refused as what it is.
+    let absolute = uri.authority().filter(|_| uri.scheme().is_some());
+    if !is_authority(text) || absolute.is_some_and(|authority| !authority.as_str().eq_ignore_ascii_case(text)) {
         return Err(FramingError::BadHost);
     }
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
@@ -110,21 +123,69 @@ pub(crate) fn check_framing(uri: &Uri, version: Version, headers: &HeaderMap) ->
     Ok(host.clone())
 }
 
+/// What is wrong with how a response is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResponseFramingError {
+    /// Only the end of the connection would end the body.
+    #[error("sent a body that only the end of the connection ends; it cannot be told from a broken one")]
+    Unbounded,
+    /// `Transfer-Encoding` is anything but one `chunked`.
+    #[error("sent a body with a transfer coding other than a single chunked")]
+    TransferEncoding,
+    /// The upstream would go on with another protocol, which nobody has asked for.
+    #[error("answered with an unasked change of the protocol")]
+    Switched,
+}
+
+/// Checks what the HTTP parser lets through. Of two framings the one by length is removed (RFC 9112, section 6.3).
+pub(crate) fn check_response_framing(
+    method: &Method,
+    status: StatusCode,
+    version: Version,
+    headers: &mut HeaderMap,
+) -> Result<(), ResponseFramingError> {
+    if status.is_informational() {
+        return Err(ResponseFramingError::Switched);
+    }
+    if *method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        return Ok(());
+    }
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match codings.next() {
+        None if headers.contains_key(CONTENT_LENGTH) => Ok(()),
+        None => Err(ResponseFramingError::Unbounded),
+        Some(coding) => {
+            let single = codings.next().is_none() && version == Version::HTTP_11;
+            if !single || !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") {
+                return Err(ResponseFramingError::TransferEncoding);
+            }
+            headers.remove(CONTENT_LENGTH);
+            Ok(())
+        }
+    }
+}
+
 /// Whether a text is `host[:port]` without user, path or blanks.
 fn is_authority(text: &str) -> bool {
     !text.is_empty()
         && text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'~' | b':' | b'[' | b']'))
-        && text.parse::<http::uri::Authority>().is_ok_and(|authority| !authority.host().is_empty())
+        && text.parse::<http::uri::Authority>().is_ok_and(|authority| {
+            // A port that is no number up to 65535 is no port to `http`.
+            let port = authority.port().map_or(0, |port| port.as_str().len() + 1);
+            !authority.host().is_empty() && authority.host().len() + port == text.len()
+        })
 }
 
 #[cfg(test)]
 mod tests {
     use http::header::{HeaderMap, HeaderName, HeaderValue};
-    use http::{Uri, Version};
+    use http::{Method, StatusCode, Uri, Version};
 
-    use super::{FramingError, check_framing, strip_request, strip_response};
+    use super::{
+        FramingError, ResponseFramingError, check_framing, check_response_framing, strip_request, strip_response,
+    };
 
     fn map(headers: &[(&str, &str)]) -> HeaderMap {
         headers
@@ -146,6 +207,8 @@ mod tests {
             ("transfer-encoding", "chunked"),
             ("upgrade", "h2c"),
             ("expect", "100-continue"),
+            ("content_length", "5"),
+            ("x_forwarded-for", "a"),
             ("accept", "a"),
         ]);
         strip_request(&mut headers);
@@ -177,9 +240,10 @@ mod tests {
         assert_eq!(check("/v2/", &[("host", "[::1]:5000")]), Ok("[::1]:5000".to_owned()));
         assert_eq!(check("http://A:5000/v2/", &[("host", "a:5000")]), Ok("a:5000".to_owned()));
         assert_eq!(check("http://b/v2/", &[("host", "a")]), Err(FramingError::BadHost));
+        assert_eq!(check("b:443", &[("host", "a")]), Ok("a".to_owned()));
         assert_eq!(check("/v2/", &[]), Err(FramingError::Host));
         assert_eq!(check("/v2/", &[("host", "a"), ("host", "a")]), Err(FramingError::Host));
-        for bad in ["", "a b", "u@a", "a/b", "a,b", "a:b:c", "a?b"] {
+        for bad in ["", "a b", "u@a", "a/b", "a,b", "a:b:c", "a?b", "a:", "a:b", "a:65536", ":80"] {
             assert_eq!(check("/v2/", &[("host", bad)]), Err(FramingError::BadHost), "{bad}");
         }
         for bad in ["gzip", "gzip, chunked", "chunked, chunked", "identity", "xchunked"] {
@@ -192,5 +256,27 @@ mod tests {
         assert_eq!(check("/v2/", &twice), Err(FramingError::TransferEncoding));
         assert_eq!(check("/v2/", &[("host", "a"), ("expect", "200-ok")]), Err(FramingError::Expectation));
         assert!(check("/v2/", &[("host", "a"), ("transfer-encoding", "Chunked"), ("expect", "100-Continue")]).is_ok());
+    }
+
+    #[test]
+    fn responses_end_where_they_say() {
+        let check = |method: Method, status: u16, headers: &[(&str, &str)]| {
+            let mut headers = map(headers);
+            let status = StatusCode::from_u16(status).unwrap();
+            check_response_framing(&method, status, Version::HTTP_11, &mut headers).map(|()| headers)
+        };
+        let (length, chunked) = (("content-length", "3"), ("transfer-encoding", "Chunked"));
+        assert_eq!(check(Method::GET, 200, &[length]), Ok(map(&[length])));
+        assert_eq!(check(Method::GET, 200, &[length, chunked]), Ok(map(&[chunked])));
+        assert_eq!(check(Method::GET, 200, &[]), Err(ResponseFramingError::Unbounded));
+        assert_eq!(check(Method::GET, 101, &[length]), Err(ResponseFramingError::Switched));
+        assert_eq!(check(Method::HEAD, 101, &[]), Err(ResponseFramingError::Switched));
+        for bad in ["gzip", "gzip, chunked", "chunked, chunked", "chunked, gzip", "identity"] {
+            let answer = check(Method::GET, 200, &[length, ("transfer-encoding", bad)]);
+            assert_eq!(answer, Err(ResponseFramingError::TransferEncoding), "{bad}");
+        }
+        for (method, status) in [(Method::HEAD, 200), (Method::GET, 204), (Method::GET, 304)] {
+            assert_eq!(check(method, status, &[]), Ok(map(&[])));
+        }
     }
 }

@@ -17,16 +17,25 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// Told by proxies, read by some upstreams, never ours to pass on.
-const OTHERS: [&str; 9] = [
+const OTHERS: [&str; 18] = [
+    "cf-connecting-ip",
+    "client-ip",
+    "fastly-client-ip",
+    "front-end-https",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-forwarded-method",
     "x-forwarded-port",
     "x-forwarded-prefix",
-    "x-forwarded-server",
-    "x-forwarded-uri",
-    "x-forwarded-method",
+    "x-forwarded-protocol",
     "x-forwarded-scheme",
+    "x-forwarded-server",
     "x-forwarded-ssl",
-    "x-real-ip",
+    "x-forwarded-uri",
     "x-original-url",
+    "x-real-ip",
+    "x-url-scheme",
 ];
 
 /// The longest request id that is taken from a proxy.

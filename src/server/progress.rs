@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// Where a request body stands.
@@ -28,12 +29,20 @@ pub(crate) struct Progress {
     stage: AtomicU8,
     moved: AtomicU64,
     bytes: AtomicU64,
+    /// Wakes who waits: from the end of the body on, another bound counts.
+    done: Notify,
 }
 
 impl Progress {
     /// A body of which nothing has been read.
     pub(crate) fn new() -> Self {
-        Self { started: Instant::now(), stage: AtomicU8::new(0), moved: AtomicU64::new(0), bytes: AtomicU64::new(0) }
+        Self {
+            started: Instant::now(),
+            stage: AtomicU8::new(0),
+            moved: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            done: Notify::new(),
+        }
     }
 
     /// Notes where the body stands, and that something moved just now.
@@ -45,6 +54,9 @@ impl Progress {
     /// Notes where the body stands without anything having moved.
     pub(crate) fn enter(&self, stage: Stage) {
         self.stage.store(stage as u8, Ordering::Release);
+        if stage == Stage::Done {
+            self.done.notify_one();
+        }
     }
 
     /// Counts bytes that came from the client.
@@ -83,7 +95,10 @@ impl Progress {
             if deadline <= Instant::now() {
                 return stage;
             }
-            tokio::time::sleep_until(deadline).await;
+            tokio::select! {
+                () = tokio::time::sleep_until(deadline) => {}
+                () = self.done.notified(), if stage != Stage::Done => {}
+            }
         }
     }
 
@@ -124,6 +139,22 @@ mod tests {
         let progress = Progress::new();
         progress.moved(Stage::UpstreamIsBusy);
         assert_eq!(progress.stalled(IDLE, RESPONSE).await, Stage::UpstreamIsBusy);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shorter_bound_for_the_answer_counts_from_the_end_of_the_body() {
+        let progress = Progress::new();
+        let start = tokio::time::Instant::now();
+        let moving = async {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            progress.moved(Stage::Done);
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            stage = progress.stalled(IDLE, Duration::from_secs(5)) => assert_eq!(stage, Stage::Done),
+            () = moving => {}
+        }
+        assert_eq!(start.elapsed().as_secs(), 15);
     }
 
     #[tokio::test(start_paused = true)]

@@ -164,7 +164,8 @@ fn describe_token(trouble: &TokenRequestError) -> (StatusCode, OciError) {
         TokenRequestError::ContentType
         | TokenRequestError::Invalid(_)
         | TokenRequestError::UnsupportedGrantType
-        | TokenRequestError::UnknownService { .. } => (StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
+        | TokenRequestError::UnknownService { .. }
+        | TokenRequestError::TooMuch => (StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
         TokenRequestError::WrongCredentials => (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized),
     };
     (status, OciError::with_message(code, trouble.to_string()))
@@ -176,6 +177,7 @@ fn token_body(trouble: &TokenRequestError, error: &OciError) -> String {
         TokenRequestError::UnsupportedGrantType => "unsupported_grant_type",
         TokenRequestError::WrongCredentials => "invalid_grant",
         TokenRequestError::UnknownService { .. } => "invalid_target",
+        TokenRequestError::TooMuch => "invalid_scope",
         _ => "invalid_request",
     };
     json!({"error": code, "error_description": error.message, "errors": [error]}).to_string()

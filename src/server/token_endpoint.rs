@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, Response, StatusCode, request};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -20,7 +20,7 @@ use crate::registry::query::Query;
 use crate::registry::{AccessSet, scope};
 use crate::secret::Secret;
 use crate::subject::Caller;
-use crate::token::{Grant, TokenKind};
+use crate::token::{Grant, IssueError, TokenKind};
 
 /// The largest form.
 const MAX_FORM: usize = 64 * 1024;
@@ -40,6 +40,8 @@ pub(crate) struct Granted {
     pub(crate) requested: AccessSet,
     pub(crate) access: AccessSet,
     pub(crate) token_id: String,
+    /// The rules that granted or denied, by file and line.
+    pub(crate) rules: String,
 }
 
 /// Answers a request to the token endpoint.
@@ -77,9 +79,12 @@ pub(crate) async fn answer(
         Credentials::Bearer(_) | Credentials::Malformed => return Err(TokenRequestError::WrongCredentials.into()),
     };
     exchange.caller = caller.clone();
-    let access = state.rules.grant(&caller, service, Some(client), &request.requested);
+    let (access, rules) = state.rules.grant_by(&caller, service, Some(client), &request.requested);
     let grant = Grant { caller: &caller, audience: service, kind: TokenKind::Registry, access: &access };
-    let issued = state.issuer.issue(&grant).map_err(|_| Failure::Signing)?;
+    let issued = state.issuer.issue(&grant).map_err(|error| match error {
+        IssueError::TooLong(_) if !access.is_empty() => TokenRequestError::TooMuch.into(),
+        _ => Failure::Signing,
+    })?;
     let mut answer = json!({
         "token": issued.token.expose(),
         "access_token": issued.token.expose(),
@@ -93,7 +98,14 @@ pub(crate) async fn answer(
     }
     let mut response = respond::json(StatusCode::OK, answer.to_string());
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok((response, Granted { service: service.to_owned(), requested: request.requested, access, token_id: issued.jti }))
+    let granted = Granted {
+        service: service.to_owned(),
+        requested: request.requested,
+        access,
+        token_id: issued.jti,
+        rules: state.name_rules(&rules),
+    };
+    Ok((response, granted))
 }
 
 async fn authenticate(
@@ -120,6 +132,10 @@ async fn form(
     });
     if !is_form {
         return Err(TokenRequestError::ContentType.into());
+    }
+    // A client that announces too much is told so, and not waited for.
+    if body.size_hint().lower() > MAX_FORM as u64 {
+        return Err(TokenRequestError::TooLarge.into());
     }
     let collected = tokio::time::timeout(state.form_timeout, Limited::new(body, MAX_FORM).collect()).await;
     let bytes = match collected {

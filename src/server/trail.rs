@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::SystemTime;
 
+use super::challenge::TokenTrouble;
 use super::exchange::Exchange;
 use super::failure::{Failure, TokenRequestError};
 use super::token_endpoint::Granted;
@@ -49,10 +50,10 @@ impl Exchange {
             granted: Some(&access),
             token_id: Some(&granted.token_id),
             result: if whole { Result::Allowed } else { Result::Reduced },
-            why: if whole {
-                "everything that was asked for is granted by the rules"
-            } else {
-                "the rules grant no more"
+            why: match (granted.rules.as_str(), whole) {
+                ("", true) => "nothing was asked for",
+                ("", false) => "no rule allows it",
+                (rules, _) => rules,
             },
             ..self.line(Event::Token)
         });
@@ -61,9 +62,9 @@ impl Exchange {
     /// Tells of credentials that were not accepted, if that is what the failure is.
     pub(crate) fn audit_failure(&self, failure: &Failure) {
         let result = match failure {
-            Failure::WrongCredentials { .. } | Failure::TokenRequest(TokenRequestError::WrongCredentials) => {
-                Result::Denied
-            }
+            Failure::WrongCredentials { .. }
+            | Failure::TokenRequest(TokenRequestError::WrongCredentials)
+            | Failure::Challenged { trouble: TokenTrouble::Invalid(_), .. } => Result::Denied,
             Failure::Busy | Failure::AuthenticationUnavailable => Result::Failed,
             _ => return,
         };

@@ -49,8 +49,11 @@ fn exercise(site: &Site) {
     skopeo.pull(None, &site.repository("public/app:v1"), "public").ok();
     site.assert_mounted("team/app", "public/app", 2);
     assert_eq!(site.uploads("public/app"), 1, "only the configuration is uploaded");
-    // carol may not read where skopeo knows the layers to be.
-    skopeo.push(CAROL, &image, &site.repository("private/app")).ok();
+    // carol may not read where this skopeo knows the layers to be.
+    let (skopeo, other) = (Skopeo::new(site, "other-skopeo"), site.image("other-image"));
+    skopeo.push(ALICE, &other, &site.repository("team/source")).ok();
+    skopeo.push(CAROL, &other, &site.repository("private/app")).ok();
+    site.assert_mounted("team/source", "private/app", 0);
     assert_eq!(site.uploads("private/app"), 3);
 
     skopeo.push(BOB, &site.image("refused"), &app).failed(1).says(&denied("bob may not pull and push team/app"));

@@ -119,6 +119,25 @@ impl Site {
         assert_eq!(mounted.count(), mounts, "layers mounted from {source}: {accesses:#?}");
     }
 
+    /// Asserts that alice's client knew the layers of `team/app` to be in private/app, that it asked for them there, and
+    /// that it uploaded all of them, with the configuration, because they were not given.
+    #[track_caller]
+    pub(crate) fn assert_not_mounted_from_private(&self, layers: usize) {
+        let log = self.gateway.log();
+        let asks = |line: &str| {
+            ["\"event\":\"token\"", "\"subject\":\"alice\"", "repository:private/app:pull"]
+                .iter()
+                .all(|part| line.contains(part))
+        };
+        assert!(log.lines().any(asks), "a token is asked for that reaches private/app");
+        let accesses = self.registry.accesses_of("team/app");
+        let mounts =
+            accesses.iter().filter(|access| access.target.contains("from=") || access.target.contains("mount="));
+        assert_eq!(mounts.count(), 0, "no mount is forwarded: {accesses:#?}");
+        assert_eq!(self.uploads("team/app"), layers + 1, "{accesses:#?}");
+        assert!(self.registry.has_manifest("team/app", "v1"));
+    }
+
     /// How many blobs were uploaded to `repository` from their first to their last byte.
     pub(crate) fn uploads(&self, repository: &str) -> usize {
         let done = |access: &&Access| {

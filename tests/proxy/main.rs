@@ -1,0 +1,24 @@
+//! The gateway's binary between clients and an upstream that both speak bytes, not HTTP libraries: what travels, what
+//! does not, and what becomes of everything that breaks.
+//!
+//! The upstream is ours and does what no registry would do; no client, no registry and no root is needed.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod site;
+mod upstream;
+mod wire;
+
+mod addressing;
+mod broken;
+mod credentials;
+mod early;
+mod failures;
+mod framing;
+mod hops;
+mod lifecycle;
+mod paths;
+mod pooling;
+mod streaming;

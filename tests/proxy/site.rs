@@ -1,0 +1,185 @@
+//! The gateway's binary in front of an upstream of ours, with the people and rules that the tests share.
+
+use std::sync::OnceLock;
+
+use tempfile::TempDir;
+
+use crate::support::gateway::{Gateway, Ports};
+use crate::upstream::{Then, Upstream};
+use crate::wire::{Body, Head, Wire, basic};
+
+/// May do everything.
+pub(crate) const ALICE: (&str, &str) = ("alice", "alice-secret");
+/// May pull from `team/`, and nothing else.
+pub(crate) const BOB: (&str, &str) = ("bob", "bob-secret");
+
+/// A digest of the right form.
+pub(crate) const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/// What differs between the configurations of the tests: lines of TOML.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    /// `public_url`, with `{main}` for the port; by default `http://127.0.0.1:{main}`.
+    pub(crate) public_url: &'static str,
+    /// Lines of `[server]`.
+    pub(crate) server: &'static str,
+    /// Lines of `[token]`.
+    pub(crate) token: &'static str,
+    /// Lines of `[[upstream]]`.
+    pub(crate) upstream: &'static str,
+    /// Everything else, with `{upstream}` for the upstream's port.
+    pub(crate) rest: &'static str,
+}
+
+/// `identity`, one worker (so that the pool is one), and no time-out that a test could meet by accident.
+pub(crate) const SETUP: Setup = Setup {
+    public_url: r#""http://127.0.0.1:{main}""#,
+    server: "workers = 1",
+    token: "",
+    upstream: "credentials = \"identity\"",
+    rest: "",
+};
+
+const RULES: &str = r#"
+[[authn]]
+kind = "users"
+
+[[access]]
+who = ["user:alice"]
+repositories = ["**"]
+actions = ["*"]
+
+[[access]]
+who = ["user:alice"]
+registry = ["catalog"]
+actions = ["*"]
+
+[[access]]
+who = ["user:bob"]
+repositories = ["team/**"]
+actions = ["pull"]
+
+[[access]]
+who = ["anyone"]
+repositories = ["public/**"]
+actions = ["pull"]
+"#;
+
+/// A gateway and its upstream.
+pub(crate) struct Site {
+    /// The gateway.
+    pub(crate) gateway: Gateway,
+    /// The upstream.
+    pub(crate) upstream: Upstream,
+    /// Where the configuration and the state are.
+    pub(crate) dir: TempDir,
+}
+
+impl Site {
+    /// With the usual configuration.
+    pub(crate) fn new(answer: impl Fn(&Head, &mut Wire) -> Then + Send + Sync + 'static) -> Self {
+        Self::with(SETUP, answer)
+    }
+
+    /// With a configuration of its own.
+    pub(crate) fn with(setup: Setup, answer: impl Fn(&Head, &mut Wire) -> Then + Send + Sync + 'static) -> Self {
+        let upstream = Upstream::start(answer);
+        let (gateway, dir) = start(&setup, upstream.port);
+        Self { gateway, upstream, dir }
+    }
+
+    /// A connection to the gateway.
+    pub(crate) fn connect(&self) -> Wire {
+        Wire::connect(self.gateway.port)
+    }
+
+    /// `method target` as alice, up to where further header lines can follow.
+    pub(crate) fn begin(&self, method: &str, target: &str) -> String {
+        let host = self.gateway.host();
+        format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\nAuthorization: {}\r\n", basic(ALICE))
+    }
+
+    /// Asks as alice, with these header lines (each with its end), over a connection of its own.
+    #[track_caller]
+    pub(crate) fn ask(&self, method: &str, target: &str, headers: &str) -> (Head, Body) {
+        self.ask_with(method, target, headers, "")
+    }
+
+    /// The same with a body; its length is said unless it is empty.
+    #[track_caller]
+    pub(crate) fn ask_with(&self, method: &str, target: &str, headers: &str, body: &str) -> (Head, Body) {
+        let mut client = self.connect();
+        let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        client.send(format!("{}{headers}{length}\r\n{body}", self.begin(method, target)));
+        let head = client.head();
+        let body = if method == "HEAD" { Body::default() } else { client.body(&head) };
+        (head, body)
+    }
+
+    /// GET of alice's for a blob.
+    #[track_caller]
+    pub(crate) fn get(&self) -> (Head, Body) {
+        self.ask("GET", &blob(), "")
+    }
+
+    /// Waits until the gateway has written `text` into its log.
+    #[track_caller]
+    pub(crate) fn wait_for_log(&self, text: &str) -> String {
+        crate::support::until(&format!("the log holds {text:?}"), crate::wire::LIMIT, || {
+            let log = self.gateway.log();
+            log.contains(text).then_some(log)
+        })
+    }
+}
+
+/// The path of a blob.
+pub(crate) fn blob() -> String {
+    format!("/v2/team/app/blobs/{DIGEST}")
+}
+
+/// The path of an upload session.
+pub(crate) const UPLOAD: &str = "/v2/team/app/blobs/uploads/5b2c3d";
+
+/// Starts a gateway in front of `127.0.0.1:port`.
+pub(crate) fn start(setup: &Setup, port: u16) -> (Gateway, TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let text = |ports: Ports| render(setup, ports, port);
+    let gateway = (0..20)
+        .find_map(|_| Gateway::try_start(dir.path(), Ports::free(), &text))
+        .expect("no ports stayed free until the gateway bound them");
+    (gateway, dir)
+}
+
+fn render(setup: &Setup, Ports { main, admin }: Ports, port: u16) -> String {
+    let Setup { public_url, server, token, upstream, rest } = setup;
+    let routes = if rest.contains("[[route]]") || upstream.is_empty() {
+        ""
+    } else {
+        "[[route]]\nprefix = \"/v2/\"\nupstream = \"registry\"\nauth = \"registry\"\n"
+    };
+    let upstream = if upstream.is_empty() {
+        String::new()
+    } else {
+        format!("[[upstream]]\nname = \"registry\"\nurl = \"http://127.0.0.1:{port}\"\n{upstream}\n")
+    };
+    format!(
+        "[server]\nlisten = [\"127.0.0.1:{main}\"]\npublic_url = [{public_url}]\nstate_dir = \"state\"\n{server}\n\n\
+         [admin]\nlisten = \"127.0.0.1:{admin}\"\n\n[token]\n{token}\n\n{upstream}\n{routes}\n{}\n{RULES}\n{rest}\n",
+        users()
+    )
+    .replace("{main}", &main.to_string())
+    .replace("{upstream}", &port.to_string())
+}
+
+/// The users, hashed once at the lowest cost.
+fn users() -> &'static str {
+    static USERS: OnceLock<String> = OnceLock::new();
+    USERS.get_or_init(|| {
+        [ALICE, BOB]
+            .map(|(name, password)| {
+                let hash = bcrypt::hash(password, 4).unwrap();
+                format!("[users.{name}]\npassword_hash = \"{hash}\"\ngroups = [\"dev\"]\n")
+            })
+            .concat()
+    })
+}
