@@ -3,6 +3,7 @@
 //! Nothing here reads the configuration; every part takes a settings struct of its own.
 
 pub mod admin;
+mod authorize;
 mod body;
 mod challenge;
 pub mod connection;
@@ -17,6 +18,7 @@ mod location;
 mod names;
 mod passage;
 mod peer;
+mod presented;
 mod progress;
 mod respond;
 mod routes;

@@ -12,9 +12,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
-use http::{HeaderMap, Method, Request, Response, StatusCode, request};
+use http::{Method, Request, Response, StatusCode, request};
 use hyper::body::{Body as _, Incoming};
 
+use super::authorize;
 use super::body::ResponseBody;
 use super::challenge::TokenTrouble;
 use super::exchange::{Exchange, FollowedBody};
@@ -23,22 +24,17 @@ use super::forward::{self, Permitted};
 use super::headers;
 use super::passage::Passage;
 use super::peer::Peer;
+use super::presented::{Presented, present};
 use super::respond::{self, Asked};
 use super::routes::{Route, RouteAuth};
-use super::session::{Key, Session};
 use super::state::{JWKS_PATH, Shared, State};
 use super::token_endpoint;
-use super::trail::Judged;
 use crate::access_log::Decision;
-use crate::audit;
-use crate::authn::{self, Credentials, Refused};
-use crate::authz::{self, PathRequest, Refusal};
+use crate::authz::{self, PathRequest};
 use crate::registry::path::RequestPath;
 use crate::registry::query::Query;
-use crate::registry::{Action, Operation, Resource, RouteError, Scope};
-use crate::secret::Secret;
-use crate::subject::Caller;
-use crate::token::{Entry, TokenKind};
+use crate::registry::{Operation, RouteError};
+use crate::token::TokenKind;
 
 /// `X-Registry-Supports-Signatures`, which podman and skopeo look for on the ping.
 const SUPPORTS_SIGNATURES: HeaderName = HeaderName::from_static("x-registry-supports-signatures");
@@ -170,19 +166,19 @@ impl Gateway {
 
     /// A route with `auth = "registry"`.
     async fn registry(&self, way: Way<'_>, exchange: &mut Exchange) -> Result<Response<ResponseBody>, Failure> {
-        let operation = Operation::parse(&way.head.method, way.head.uri.path(), way.head.uri.query())?;
+        let Way { state, route, head, body, host } = way;
+        let operation = Operation::parse(&head.method, head.uri.path(), head.uri.query())?;
         exchange.operation = Some(operation.name());
         exchange.repository = operation.repository().cloned();
-        exchange.signatures = operation.is_ping() && way.route.signatures;
+        exchange.signatures = operation.is_ping() && route.signatures;
         let asks = operation.asks();
-        let presented = present(way.state, &way.head.headers, TokenKind::Registry, &asks, exchange).await?;
+        let presented = present(state, &head.headers, TokenKind::Registry, &asks, exchange).await?;
         if operation.is_ping() {
             return ping(&presented, exchange);
         }
-        let passage = permit(&way, operation, &asks, &presented, exchange)?;
+        let passage = authorize::operation(state, route, &head, operation, &presented, exchange)?;
         exchange.decision = Decision::Allowed;
         let token = presented.into_token();
-        let Way { state, head, body, host, .. } = way;
         let permitted = Permitted { passage: &passage, head, body, host, token, peer: self.peer, worker: self.worker };
         forward::forward(state, permitted, exchange).await
     }
@@ -198,18 +194,8 @@ impl Gateway {
         exchange.operation = Some("api");
         let query = Query::parse(head.uri.query()).map_err(RouteError::from)?;
         let presented = present(state, &head.headers, TokenKind::Api, &[], exchange).await?;
-        let caller = presented.caller().clone();
-        let service = presented.service(state);
         let request = PathRequest { method: head.method.clone(), path, query };
-        let judged = authz::authorize_api(&state.rules, request, &caller, service, Some(exchange.peer.client));
-        let permit = judged.map_err(|refusal| {
-            let what = format!("{} {}", head.method, exchange.path);
-            refused(state, &refusal, &presented, &[], &what, exchange)
-        })?;
-        let passage = Passage::new(state, route, permit).inspect_err(|failure| {
-            exchange.audit_decision(&presented.judged(state, &[], audit::Result::Failed, &failure.to_string()));
-        })?;
-        exchange.audit_decision(&presented.judged(state, &[], audit::Result::Allowed, &passage.reason));
+        let passage = authorize::path(state, route, request, &presented, exchange)?;
         exchange.decision = Decision::Allowed;
         let token = presented.into_token();
         forward::forward(
@@ -247,183 +233,6 @@ struct Way<'a> {
     body: Incoming,
     /// The host as the client wrote it.
     host: HeaderValue,
-}
-
-/// May they? Decides about an operation, or finds what was decided for the same token before.
-fn permit(
-    way: &Way<'_>,
-    operation: Operation,
-    asks: &[Scope],
-    presented: &Presented,
-    exchange: &mut Exchange,
-) -> Result<Arc<Passage>, Failure> {
-    let Way { state, route, head, .. } = way;
-    let client = exchange.peer.client;
-    let reads = matches!(head.method, Method::GET | Method::HEAD);
-    let kept = presented.token().filter(|_| reads).map(|entry| {
-        let target = head.uri.path_and_query().map(|target| target.as_str().to_owned()).unwrap_or_default();
-        let client = state.rules_read_client.then_some(client);
-        (&entry.state, Key { method: head.method.clone(), target, client })
-    });
-    if let Some((session, key)) = &kept
-        && let Some(passage) = session.passage(presented.caller(), key)
-    {
-        exchange.audit_decision(&presented.judged(state, asks, audit::Result::Allowed, &passage.reason));
-        return Ok(passage);
-    }
-    let is_mount = operation.mount_source().is_some();
-    let request = authz::Request {
-        operation,
-        caller: presented.caller(),
-        granted: presented.token().map(|entry| &entry.verified.access),
-        service: presented.service(state),
-        client: Some(client),
-        mounts_allowed: route.mounts,
-    };
-    let judged = authz::authorize(&state.rules, request);
-    let permit = judged.map_err(|refusal| refused(state, &refusal, presented, asks, &in_words(asks), exchange))?;
-    let passage = Passage::new(state, route, permit).inspect_err(|failure| {
-        exchange.audit_decision(&presented.judged(state, asks, audit::Result::Failed, &failure.to_string()));
-    })?;
-    let passage = Arc::new(passage);
-    let reduced = is_mount && passage.operation().is_some_and(|operation| operation.mount_source().is_none());
-    let result = if reduced { audit::Result::Reduced } else { audit::Result::Allowed };
-    exchange.audit_decision(&presented.judged(state, asks, result, &passage.reason));
-    if let Some((session, key)) = kept {
-        session.keep(presented.caller(), key, Arc::clone(&passage));
-    }
-    Ok(passage)
-}
-
-/// What a caller brought, verified.
-enum Presented {
-    /// Nothing.
-    Nothing,
-    /// Name and password.
-    Password(Caller),
-    /// A token, as it came, and who its subject is now.
-    Token { entry: Arc<Entry<Session>>, caller: Caller, text: Secret },
-}
-
-impl Presented {
-    fn caller(&self) -> &Caller {
-        match self {
-            Self::Nothing => &Caller::Anonymous,
-            Self::Password(caller) | Self::Token { caller, .. } => caller,
-        }
-    }
-
-    fn token(&self) -> Option<&Entry<Session>> {
-        match self {
-            Self::Token { entry, .. } => Some(entry),
-            _ => None,
-        }
-    }
-
-    fn service<'a>(&'a self, state: &'a State) -> &'a str {
-        self.token().map_or_else(|| state.names.default_service(), |entry| &entry.verified.audience)
-    }
-
-    /// The start of an audit line.
-    fn judged<'a>(&'a self, state: &'a State, needs: &'a [Scope], result: audit::Result, why: &'a str) -> Judged<'a> {
-        let token_id = self.token().map(|entry| &*entry.verified.jti);
-        Judged { service: self.service(state), needs, token_id, result, why }
-    }
-
-    fn into_token(self) -> Option<(Secret, u64)> {
-        match self {
-            Self::Token { entry, text, .. } => Some((text, entry.verified.issued_at)),
-            _ => None,
-        }
-    }
-}
-
-/// Who is it?
-async fn present(
-    state: &State,
-    headers: &HeaderMap,
-    kind: TokenKind,
-    asks: &[Scope],
-    exchange: &mut Exchange,
-) -> Result<Presented, Failure> {
-    let wrong = || Failure::WrongCredentials { asks: asks.to_vec() };
-    let presented = match authn::basic(headers) {
-        Credentials::Anonymous => Presented::Nothing,
-        Credentials::Malformed => return Err(wrong()),
-        Credentials::Password { user, password } => {
-            let verdict = state.chain.authenticate(&user, &password).await;
-            exchange.claimed = Some(user);
-            match verdict {
-                Ok(subject) => Presented::Password(Caller::Known(subject)),
-                Err(Refused::Wrong) => return Err(wrong()),
-                Err(Refused::Busy) => return Err(Failure::Busy),
-                Err(Refused::Unavailable) => return Err(Failure::AuthenticationUnavailable),
-            }
-        }
-        Credentials::Bearer(text) => verify(state, text, kind)
-            .map_err(|why| Failure::Challenged { asks: asks.to_vec(), trouble: TokenTrouble::Invalid(why) })?,
-    };
-    exchange.caller = presented.caller().clone();
-    Ok(presented)
-}
-
-/// Is the token ours, is it still good, and does its subject still exist?
-fn verify(state: &State, text: Secret, kind: TokenKind) -> Result<Presented, String> {
-    let entry = state
-        .verifier
-        .verify_cached(&state.sessions, text.expose(), Session::new)
-        .map_err(|error| error.to_string())?;
-    if entry.verified.kind != kind {
-        return Err("the token is not for this kind of request".to_owned());
-    }
-    let caller = match &entry.verified.caller {
-        Caller::Anonymous => Caller::Anonymous,
-        Caller::Known(subject) => match state.chain.current(subject) {
-            Some(subject) => Caller::Known(subject),
-            None => return Err("the user of the token does not exist any more".to_owned()),
-        },
-    };
-    Ok(Presented::Token { entry, caller, text })
-}
-
-/// What a refusal becomes depends on how the caller came.
-fn refused(
-    state: &State,
-    refusal: &Refusal,
-    presented: &Presented,
-    asks: &[Scope],
-    what: &str,
-    exchange: &Exchange,
-) -> Failure {
-    let why = match refusal {
-        Refusal::Denied { rules, .. } if !rules.is_empty() => state.name_rules(rules),
-        _ => refusal.to_string(),
-    };
-    exchange.audit_decision(&presented.judged(state, asks, audit::Result::Denied, &why));
-    let who = presented.caller().name().map_or("an anonymous caller", |name| name.as_str());
-    let message = || format!("requested access to the resource is denied: {who} may not {what}");
-    match presented {
-        Presented::Nothing => Failure::Challenged { asks: asks.to_vec(), trouble: TokenTrouble::None },
-        Presented::Password(_) => Failure::Denied { message: message() },
-        Presented::Token { .. } => {
-            Failure::Challenged { asks: asks.to_vec(), trouble: TokenTrouble::InsufficientScope(message()) }
-        }
-    }
-}
-
-/// An operation's needs in words: "pull and push team/app".
-fn in_words(needs: &[Scope]) -> String {
-    let parts: Vec<String> = needs
-        .iter()
-        .map(|scope| match &scope.resource {
-            Resource::Catalog => "list the catalog".to_owned(),
-            Resource::Repository(name) => {
-                let actions: Vec<&str> = scope.actions.iter().map(Action::as_str).collect();
-                format!("{} {name}", actions.join(" and "))
-            }
-        })
-        .collect();
-    parts.join(", or ")
 }
 
 /// `/v2/`: the gateway answers itself. Without any credentials it is always challenged, or clients would never send theirs.

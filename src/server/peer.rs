@@ -79,9 +79,11 @@ impl Peer {
             return Self { client: peer, host: host.to_owned(), request_id: fresh_id(), chain: None };
         }
         let told = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-        let chain = joined(headers, &X_FORWARDED_FOR);
+        let forwarded = joined(headers, &FORWARDED).map(|text| Forwarded::parse(&text));
+        let chain = joined(headers, &X_FORWARDED_FOR).or_else(|| forwarded.as_ref()?.clients());
         let client = chain.as_deref().and_then(|chain| first_untrusted(chain, trusted)).unwrap_or(peer);
-        let host = told(X_FORWARDED_HOST).filter(|text| text.parse::<http::uri::Authority>().is_ok()).unwrap_or(host);
+        let told_host = told(X_FORWARDED_HOST).or_else(|| forwarded.as_ref()?.host.as_deref());
+        let host = told_host.filter(|text| text.parse::<http::uri::Authority>().is_ok()).unwrap_or(host);
         let request_id = told(X_REQUEST_ID).filter(|id| is_request_id(id)).map_or_else(fresh_id, Arc::from);
         Self { client, host: host.to_owned(), request_id, chain }
     }
@@ -113,6 +115,45 @@ impl Peer {
             }
         }
     }
+}
+
+/// What a `Forwarded` header says (RFC 7239); where `X-Forwarded-For` and `X-Forwarded-Host` are there too, they count.
+#[derive(Debug, Default)]
+struct Forwarded {
+    clients: Vec<String>,
+    /// As the nearest proxy that says so heard it.
+    host: Option<String>,
+}
+
+impl Forwarded {
+    fn parse(text: &str) -> Self {
+        let mut forwarded = Self::default();
+        for pair in split_unquoted(text, ',').iter().flat_map(|element| split_unquoted(element, ';')) {
+            let Some((name, value)) = pair.split_once('=') else { continue };
+            let value = value.trim().trim_matches('"').replace('\\', "");
+            match name.trim() {
+                name if name.eq_ignore_ascii_case("for") => forwarded.clients.push(value),
+                name if name.eq_ignore_ascii_case("host") => forwarded.host = Some(value),
+                _ => {}
+            }
+        }
+        forwarded
+    }
+
+    /// The clients in the form of `X-Forwarded-For`.
+    fn clients(&self) -> Option<String> {
+        (!self.clients.is_empty()).then(|| self.clients.join(", "))
+    }
+}
+
+/// Splits at a separator that is not inside a quoted-string.
+fn split_unquoted(text: &str, separator: char) -> Vec<&str> {
+    let mut quoted = false;
+    text.split(|char| {
+        quoted ^= char == '"';
+        char == separator && !quoted
+    })
+    .collect()
 }
 
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
@@ -205,6 +246,29 @@ mod tests {
         assert_eq!(&*peer.request_id, "abc-1");
         peer.describe(&mut said, address, "https");
         assert_eq!(said["x-forwarded-for"], "6.6.6.6, 192.0.2.7, 10.1.1.1, 10.0.0.1");
+    }
+
+    #[test]
+    fn forwarded_is_believed_where_nothing_else_is_said() {
+        let address = "10.0.0.1:1000".parse().unwrap();
+        let said = headers(&[(
+            "forwarded",
+            "for=6.6.6.6, For=\"[2001:db8::7]:4711\";host=\"gw.example:444\";proto=https, for=10.1.1.1",
+        )]);
+        let peer = Peer::new(address, "inside", &said, &trusted());
+        assert_eq!(peer.client.to_string(), "2001:db8::7");
+        assert_eq!(peer.host, "gw.example:444");
+        let said = headers(&[
+            ("forwarded", "for=6.6.6.6;host=a"),
+            ("x-forwarded-for", "192.0.2.7"),
+            ("x-forwarded-host", "b"),
+        ]);
+        let peer = Peer::new(address, "inside", &said, &trusted());
+        assert_eq!((peer.client.to_string().as_str(), peer.host.as_str()), ("192.0.2.7", "b"));
+        for nonsense in ["for", "for=\"", ";;,=", "for=unknown;host=\"a b\""] {
+            let peer = Peer::new(address, "inside", &headers(&[("forwarded", nonsense)]), &trusted());
+            assert_eq!((peer.client.to_string().as_str(), peer.host.as_str()), ("10.0.0.1", "inside"), "{nonsense}");
+        }
     }
 
     #[test]

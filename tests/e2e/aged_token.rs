@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::ctr::Ctr;
 use crate::curl::{challenge, claims};
 use crate::docker::Docker;
 use crate::site::{ALICE, Site, directory, settings};
@@ -13,6 +14,9 @@ use crate::support::http::{Reply, Request};
 use crate::support::registry::Registry;
 use crate::support::relay::{Gate, Relay, Treatment};
 use crate::support::{digest, pause, random};
+
+/// Where each client pushes to, and how it sends a layer.
+const CLIENTS: [(&str, &str); 3] = [("team/skopeo", "PATCH "), ("team/docker", "PATCH "), ("team/ctr", "PUT ")];
 
 /// Puts a whole blob into an upload session that `started` has begun.
 fn finish(site: &Site, started: &Reply, blob: &[u8], token: &str) -> Reply {
@@ -32,14 +36,17 @@ fn a_push_outlives_its_token() {
     let dir = directory();
     let registry = Registry::start(dir.path());
     // The registry takes in the first layer of each client only when the client's token has expired.
-    let (gates, held) = (<[Arc<Gate>; 2]>::default(), <[AtomicBool; 2]>::default());
+    let (gates, held) = (<[Arc<Gate>; 3]>::default(), <[AtomicBool; 3]>::default());
     let relay_gates = gates.clone();
     let relay = Relay::start(registry.port, move |head| {
-        let client = usize::from(!head.to_ascii_lowercase().contains("user-agent: skopeo/"));
-        if head.starts_with("PATCH ") && !held[client].swap(true, Ordering::SeqCst) {
-            Treatment::Hold(Arc::clone(&relay_gates[client]))
-        } else {
-            Treatment::Pass
+        let sends = |(name, method): (&str, &str)| {
+            head.starts_with(method) && head.contains(&format!(" /v2/{name}/blobs/uploads/"))
+        };
+        match CLIENTS.iter().position(|client| sends(*client)) {
+            Some(client) if !held[client].swap(true, Ordering::SeqCst) => {
+                Treatment::Hold(Arc::clone(&relay_gates[client]))
+            }
+            _ => Treatment::Pass,
         }
     });
     let mut settings = settings(relay.port);
@@ -62,11 +69,14 @@ fn a_push_outlives_its_token() {
     docker.load(&site.image("docker-image"));
     docker.login(&site.host(), ALICE).ok();
     let image = site.image("skopeo-image");
+    let ctr = Ctr::start(&site);
+    ctr.import(&site.image("ctr-image"));
+    let limit = Duration::from_secs(120);
     std::thread::scope(|scope| {
         let pushes = [
-            scope
-                .spawn(|| skopeo.push_within(Duration::from_secs(120), ALICE, &image, &site.repository("team/skopeo"))),
-            scope.spawn(|| docker.push_within(Duration::from_secs(120), "alice", &site.repository("team/docker:v1"))),
+            scope.spawn(|| skopeo.push_within(limit, ALICE, &image, &site.repository("team/skopeo"))),
+            scope.spawn(|| docker.push_within(limit, "alice", &site.repository("team/docker:v1"))),
+            scope.spawn(|| ctr.push_within(limit, ALICE, &site.repository("team/ctr:v1"))),
         ];
         for gate in &gates {
             assert!(gate.reached(Duration::from_secs(30)), "a client sends its first layer");
@@ -80,9 +90,9 @@ fn a_push_outlives_its_token() {
         for push in pushes {
             push.join().unwrap().ok();
         }
-        assert!(issued(&site) >= before + 2, "each client has asked for another token");
+        assert!(issued(&site) >= before + 3, "each client has asked for another token");
     });
-    for repository in ["team/skopeo", "team/docker"] {
+    for (repository, _) in CLIENTS {
         assert!(site.registry.has_manifest(repository, "v1"));
         assert_eq!(site.uploads(repository), 3);
     }

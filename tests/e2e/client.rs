@@ -32,7 +32,7 @@ impl Home {
     }
 }
 
-/// `value` without the client's own frame around it: what is printed of an error that was logged as one quoted string.
+/// What a log line that holds an error as one quoted string would say without the quoting.
 pub(crate) fn unquoted(text: &str) -> String {
     text.replace("\\\"", "\"").replace("\\n", "\n")
 }

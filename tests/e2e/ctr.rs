@@ -1,21 +1,23 @@
 //! containerd's ctr.
 
 use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
 
 use crate::client::Home;
 use crate::site::{ALICE, BOB, Site};
 use crate::support::image::{Image, LOCAL};
-use crate::support::process::{Finished, Server, command, program, run};
+use crate::support::process::{Finished, Server, command, program, run, run_within};
 
 /// A containerd and the client that talks to it. Fields are dropped in their order.
-struct Ctr {
+pub(crate) struct Ctr {
     _daemon: Server,
     home: Home,
     client: PathBuf,
 }
 
 impl Ctr {
-    fn start(site: &Site) -> Self {
+    pub(crate) fn start(site: &Site) -> Self {
         let home = Home::new(site.dir("ctr"));
         let client = program("ctr", "containerd");
         let config = format!(
@@ -43,8 +45,13 @@ impl Ctr {
     }
 
     fn run(&self, args: &[&str]) -> Finished {
+        run(self.command().args(args), "")
+    }
+
+    fn command(&self) -> Command {
         let mut command = command(&self.client, &self.home.path);
-        run(command.args(["--address", &self.home.at("c.sock"), "--namespace", "e2e"]).args(args), "")
+        command.args(["--address", &self.home.at("c.sock"), "--namespace", "e2e"]);
+        command
     }
 
     /// `verb` on a remote reference, as `user`.
@@ -55,12 +62,19 @@ impl Ctr {
         self.run(&[verb, &["--plain-http"], credentials, rest].concat())
     }
 
-    fn import(&self, image: &Image) {
+    pub(crate) fn import(&self, image: &Image) {
         self.run(&["images", "import", "--snapshotter", "native", image.oci_tar.to_str().unwrap()]).ok();
     }
 
     fn push(&self, user: (&str, &str), reference: &str) -> Finished {
         self.remote(&["images", "push"], Some(user), &[reference, LOCAL])
+    }
+
+    /// Like [`Ctr::push`], with a deadline.
+    pub(crate) fn push_within(&self, limit: Duration, (user, password): (&str, &str), reference: &str) -> Finished {
+        let user = format!("{user}:{password}");
+        let push = ["images", "push", "--plain-http", "--user", &user, reference, LOCAL];
+        run_within(self.command().args(push), "", limit)
     }
 
     fn pull(&self, user: Option<(&str, &str)>, reference: &str) -> Finished {
