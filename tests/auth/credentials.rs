@@ -132,7 +132,7 @@ fn an_upstreams_challenge_never_reaches_a_client() {
 
 #[test]
 fn a_token_that_the_upstream_has_had_enough_of_is_fetched_anew() {
-    let site = telling(CHALLENGE, "\"forward-token\"");
+    let mut site = telling(CHALLENGE, "\"forward-token\"");
     let fresh = site.token(Some(ALICE), &["repository:alice/app:pull"]);
     let mut older = claims(&fresh);
     for name in ["iat", "nbf"] {
@@ -145,4 +145,9 @@ fn a_token_that_the_upstream_has_had_enough_of_is_fetched_anew() {
     assert_eq!(challenged(&reply, "scope").as_deref(), Some("repository:alice/app:pull"));
     assert!(!reply.text().contains("evil"));
     site.get("/v2/alice/app/manifests/v1").bearer(&fresh).send().expect(502);
+    // The gateway allowed both, and says so once for each.
+    site.gateway.stop();
+    let log = site.gateway.log();
+    assert_eq!(log.matches("\"event\":\"decision\"").count(), 2, "{log}");
+    assert_eq!(log.matches("\"event\":\"login\"").count(), 0, "{log}");
 }
