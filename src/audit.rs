@@ -32,7 +32,8 @@ pub enum Result {
     Reduced,
     /// Not at all.
     Denied,
-    /// Nobody could tell: a directory was unavailable, or the bound on log-ins reached.
+    /// Nobody could tell: a directory was unavailable, or the bound on log-ins reached. Or it was allowed, and no identity
+    /// header could be made for it.
     Failed,
 }
 

@@ -62,9 +62,11 @@ impl Exchange {
     /// Tells of credentials that were not accepted, if that is what the failure is.
     pub(crate) fn audit_failure(&self, failure: &Failure) {
         let result = match failure {
-            Failure::WrongCredentials { .. }
-            | Failure::TokenRequest(TokenRequestError::WrongCredentials)
-            | Failure::Challenged { trouble: TokenTrouble::Invalid(_), .. } => Result::Denied,
+            Failure::WrongCredentials { .. } | Failure::TokenRequest(TokenRequestError::WrongCredentials) => {
+                Result::Denied
+            }
+            // A token that only the upstream refuses was judged here before, and has its line.
+            Failure::Challenged { trouble: TokenTrouble::Invalid(_), .. } if self.upstream.is_none() => Result::Denied,
             Failure::Busy | Failure::AuthenticationUnavailable => Result::Failed,
             _ => return,
         };

@@ -10,6 +10,7 @@ mod support;
 mod api;
 mod audit;
 mod challenge;
+mod credentials;
 mod forged;
 mod identity;
 mod jwt;

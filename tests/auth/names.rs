@@ -66,3 +66,38 @@ fn a_challenge_names_the_service_of_the_host() {
     assert_eq!(service("evil.test"), "one.test");
     assert_eq!(service(&site.gateway.host()), "one.test");
 }
+
+#[test]
+fn a_name_behind_tls_has_a_realm_behind_tls() {
+    let site = Site::rendered(crate::upstream::OK, |_| {}, &|ports, upstream| {
+        format!(
+            "[server]\nlisten = [\"127.0.0.1:{0}\"]\npublic_url = [\"https://registry.test\", \"http://127.0.0.1:{0}\"]\n\
+             [admin]\nlisten = \"127.0.0.1:{1}\"\n[token]\npath = \"/auth/token\"\n\
+             [[upstream]]\nname = \"r\"\nurl = \"http://127.0.0.1:{upstream}\"\n\
+             [[route]]\nprefix = \"/v2/\"\nupstream = \"r\"\nauth = \"registry\"\n\
+             [[access]]\nwho = [\"anyone\"]\nrepositories = [\"**\"]\nactions = [\"pull\"]\n",
+            ports.main, ports.admin
+        )
+    });
+    let host = site.gateway.host();
+    for (name, realm) in [
+        ("registry.test", "https://registry.test/auth/token".to_owned()),
+        ("registry.test:443", "https://registry.test/auth/token".to_owned()),
+        (&*host, format!("http://{host}/auth/token")),
+    ] {
+        let reply = site.get("/v2/").host(name).send().expect(401);
+        assert_eq!(challenged(&reply, "realm"), Some(realm), "{name}");
+        assert_eq!(challenged(&reply, "service").as_deref(), Some("registry.test"), "{name}");
+    }
+    let token =
+        site.get("/auth/token?service=registry.test&scope=repository:x:pull").send().expect(200).json()["token"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+    assert_eq!(claims(&token)["iss"], "https://registry.test/auth/token");
+    for (name, scheme) in [("registry.test", "https"), (&*host, "http")] {
+        site.get("/v2/x/manifests/v1").host(name).bearer(&token).send().expect(200);
+        assert_eq!(site.the_forwarded().header("x-forwarded-proto"), Some(scheme), "{name}");
+    }
+    site.get("/token").send().expect(404);
+}

@@ -161,6 +161,10 @@ fn the_clients_address_is_judged_at_each_use() {
         // Only the address nearest to the proxy is the client's; what stands before it, anybody may have written.
         assert_eq!(get("/v2/inside/a/manifests/v1", "10.1.2.3, 203.0.113.1"), 401);
         assert_eq!(get("/v2/public/a/manifests/v1", "192.0.2.1, 203.0.113.1"), 200);
+        // An IPv4 address is one in whatever clothes it comes.
+        assert_eq!(get("/v2/public/a/manifests/v1", "::ffff:192.0.2.1"), 401);
+        assert_eq!(get("/v2/public/a/manifests/v1", "192.0.2.1:4711"), 401);
+        assert_eq!(get("/v2/inside/a/manifests/v1", "[2001:db8::1]:443"), 200);
     }
     assert_eq!(from(site.get("/v2/inside/a/manifests/v1").basic(ALICE.0, ALICE.1), "10.9.9.9").send().status, 200);
     assert_eq!(from(site.get("/v2/inside/a/manifests/v1").basic(ALICE.0, ALICE.1), "203.0.113.1").send().status, 403);

@@ -11,7 +11,7 @@ use crate::jwt::{claims, encoded, part, signed, state_key};
 use crate::setup::{DIGEST, Site, escaped};
 use crate::support::http::{Reply, Request, connect, get, read_reply};
 use crate::support::port;
-use crate::upstream::{Answer, OK};
+use crate::upstream::Answer;
 
 /// What must occur nowhere: a name for messages, and the text.
 struct Planted(Vec<(String, String)>);
@@ -346,33 +346,4 @@ fn nothing_secret_is_told_by_a_start_that_fails() {
     start("[users.a]\npassword_hash = \"$argon2id$v=19$secret-hash-0193\"\n[[authn]]\nkind = \"users\"\n");
     start("[users.a]\npassword_hash = \"$argon2id$v=19$secret-hash-0193\n[[authn]]\nkind = \"users\"\n");
     start(&format!("[extra]\npassword = \"{ACCOUNT}\"\n"));
-}
-
-#[test]
-fn an_upstream_account_goes_upstream_and_nowhere_else() {
-    let hash = bcrypt::hash(RIGHT, 4).unwrap();
-    let files = |dir: &std::path::Path| std::fs::write(dir.join("htpasswd"), "").unwrap();
-    let site = Site::rendered(OK, files, &|ports, upstream| config(ports.main, ports.admin, upstream, 1, &hash));
-    let token = site.token(
-        Some(("alice", RIGHT)),
-        &["repository:basic/app:pull", "repository:forward/app:pull", "repository:mint/app:pull"],
-    );
-    let account = format!("Basic {}", STANDARD.encode(format!("gateway:{ACCOUNT}")));
-    site.get("/v2/basic/app/manifests/v1").bearer(&token).send().expect(200);
-    assert_eq!(site.the_forwarded().header("authorization"), Some(account.as_str()));
-    site.get("/v2/basic/app/manifests/v1").basic("alice", RIGHT).send().expect(200);
-    assert_eq!(site.the_forwarded().header("authorization"), Some(account.as_str()));
-
-    site.get("/v2/forward/app/manifests/v1").bearer(&token).send().expect(200);
-    assert_eq!(site.the_forwarded().header("authorization"), Some(format!("Bearer {token}").as_str()));
-
-    // A token for one request and nobody else: not the client's, and no good here.
-    site.get("/v2/mint/app/manifests/v1").bearer(&token).send().expect(200);
-    let seen = site.the_forwarded();
-    let minted = seen.header("authorization").unwrap().strip_prefix("Bearer ").unwrap();
-    assert_ne!(minted, token);
-    assert_eq!(crate::jwt::access(minted), ["repository:mint/app:pull"]);
-    assert_eq!((&claims(minted)["sub"], &claims(minted)["aud"]), (&json!("alice"), &json!(site.gateway.host())));
-    site.get("/v2/mint/app/manifests/v1").bearer(minted).send().expect(401);
-    site.nothing_forwarded();
 }
