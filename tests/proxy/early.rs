@@ -95,7 +95,7 @@ fn hears(status: &'static str, way: Way, rounds: usize) {
     let site = early(status, way);
     for round in 0..rounds {
         for (chunked, slowly) in [(false, false), (true, false), (false, true), (true, true)] {
-            if slowly && round > 2 {
+            if slowly && round > 1 {
                 continue;
             }
             let mut client = site.connect();

@@ -291,7 +291,7 @@ fn chunks_of_an_http_1_0_client_are_refused() {
 
 #[test]
 fn a_form_that_does_not_come_is_408() {
-    let setup = crate::site::Setup { server: "workers = 1\nbody_idle_timeout = \"300ms\"", ..SETUP };
+    let setup = crate::site::Setup { server: "workers = 1\nheader_timeout = \"300ms\"", ..SETUP };
     let site = Site::with(&setup, ok);
     let mut client = site.connect();
     client.send(format!(

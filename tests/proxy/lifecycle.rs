@@ -53,6 +53,7 @@ fn a_drain_lets_transfers_finish_and_ends_with_0() {
     go.send(()).unwrap();
     assert_eq!(client.up_to(3), b"two");
     assert_eq!(head.get("content-length"), Some("6"));
+    drop(client);
     assert_eq!(ended.join().unwrap().code(), Some(0));
 }
 
@@ -73,6 +74,7 @@ fn a_drain_lets_uploads_finish() {
     client.send("two");
     let (head, body) = client.reply();
     assert_eq!((head.status(), body.text().as_str(), head.get("connection")), (200, "ok", Some("close")));
+    drop(client);
     assert_eq!(ended.join().unwrap().code(), Some(0));
 }
 
