@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -37,8 +36,6 @@ use crate::token::{self, Cache, IssueError, Issuer, Verifier};
 const WAITING: usize = 8;
 /// How many verified passwords are remembered.
 const REMEMBERED: usize = 10_000;
-/// How long the form of a token request may take.
-const FORM_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Why a correct configuration does not become a running gateway.
 #[derive(Debug, thiserror::Error)]
@@ -182,7 +179,7 @@ fn state(config: Config, ring: KeyRing, status: &Status) -> Result<(State, Probe
         token_path: config.token.path,
         jwks,
         max_scopes: config.limits.scopes,
-        form_timeout: FORM_TIMEOUT,
+        form_timeout: config.server.header_timeout,
         clock,
     };
     Ok((state, probes))

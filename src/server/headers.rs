@@ -166,7 +166,7 @@ pub(crate) fn check_response_framing(
 }
 
 /// Whether a text is `host[:port]` without user, path or blanks.
-fn is_authority(text: &str) -> bool {
+pub(crate) fn is_authority(text: &str) -> bool {
     !text.is_empty()
         && text
             .bytes()

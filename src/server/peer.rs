@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
+use super::headers::is_authority;
+
 /// `X-Request-Id`.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -79,13 +81,20 @@ impl Peer {
             return Self { client: peer, host: host.to_owned(), request_id: fresh_id(), chain: None };
         }
         let told = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-        let forwarded = joined(headers, &FORWARDED).map(|text| Forwarded::parse(&text));
-        let chain = joined(headers, &X_FORWARDED_FOR).or_else(|| forwarded.as_ref()?.clients());
+        // Where both are told the older headers count: they are what most proxies write.
+        let chain = joined(headers, &X_FORWARDED_FOR).or_else(|| {
+            let told: Vec<String> = forwarded(headers, "for").collect();
+            (!told.is_empty()).then(|| told.join(", "))
+        });
         let client = chain.as_deref().and_then(|chain| first_untrusted(chain, trusted)).unwrap_or(peer);
-        let told_host = told(X_FORWARDED_HOST).or_else(|| forwarded.as_ref()?.host.as_deref());
-        let host = told_host.filter(|text| text.parse::<http::uri::Authority>().is_ok()).unwrap_or(host);
+        // Of several hosts the nearest proxy's is the last.
+        let host = told(X_FORWARDED_HOST)
+            .map(str::to_owned)
+            .or_else(|| forwarded(headers, "host").last())
+            .filter(|text| is_authority(text))
+            .unwrap_or_else(|| host.to_owned());
         let request_id = told(X_REQUEST_ID).filter(|id| is_request_id(id)).map_or_else(fresh_id, Arc::from);
-        Self { client, host: host.to_owned(), request_id, chain }
+        Self { client, host, request_id, chain }
     }
 
     /// Tells the upstream about the client, in place of whatever the client said.
@@ -117,48 +126,23 @@ impl Peer {
     }
 }
 
-/// What a `Forwarded` header says (RFC 7239); where `X-Forwarded-For` and `X-Forwarded-Host` are there too, they count.
-#[derive(Debug, Default)]
-struct Forwarded {
-    clients: Vec<String>,
-    /// As the nearest proxy that says so heard it.
-    host: Option<String>,
-}
-
-impl Forwarded {
-    fn parse(text: &str) -> Self {
-        let mut forwarded = Self::default();
-        for pair in split_unquoted(text, ',').iter().flat_map(|element| split_unquoted(element, ';')) {
-            let Some((name, value)) = pair.split_once('=') else { continue };
-            let value = value.trim().trim_matches('"').replace('\\', "");
-            match name.trim() {
-                name if name.eq_ignore_ascii_case("for") => forwarded.clients.push(value),
-                name if name.eq_ignore_ascii_case("host") => forwarded.host = Some(value),
-                _ => {}
-            }
-        }
-        forwarded
-    }
-
-    /// The clients in the form of `X-Forwarded-For`.
-    fn clients(&self) -> Option<String> {
-        (!self.clients.is_empty()).then(|| self.clients.join(", "))
-    }
-}
-
-/// Splits at a separator that is not inside a quoted-string.
-fn split_unquoted(text: &str, separator: char) -> Vec<&str> {
-    let mut quoted = false;
-    text.split(|char| {
-        quoted ^= char == '"';
-        char == separator && !quoted
-    })
-    .collect()
-}
-
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let parts: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
     (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// The values of a parameter of `Forwarded` (RFC 7239), in the order of the elements.
+///
+/// Neither addresses nor hosts hold `,` or `;`, so quoted strings need no more than to lose their quotes.
+fn forwarded<'a>(headers: &'a HeaderMap, parameter: &'a str) -> impl Iterator<Item = String> + 'a {
+    headers
+        .get_all(FORWARDED)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|text| text.split([',', ';']))
+        .filter_map(|pair| pair.split_once('='))
+        .filter(move |(name, _)| name.trim().eq_ignore_ascii_case(parameter))
+        .map(|(_, value)| value.trim().trim_matches('"').to_owned())
 }
 
 /// The address nearest to us that no trusted proxy has. What stands left of it was written by somebody who is not believed.
@@ -249,26 +233,22 @@ mod tests {
     }
 
     #[test]
-    fn forwarded_is_believed_where_nothing_else_is_said() {
-        let address = "10.0.0.1:1000".parse().unwrap();
-        let said = headers(&[(
-            "forwarded",
-            "for=6.6.6.6, For=\"[2001:db8::7]:4711\";host=\"gw.example:444\";proto=https, for=10.1.1.1",
-        )]);
-        let peer = Peer::new(address, "inside", &said, &trusted());
-        assert_eq!(peer.client.to_string(), "2001:db8::7");
-        assert_eq!(peer.host, "gw.example:444");
-        let said = headers(&[
-            ("forwarded", "for=6.6.6.6;host=a"),
-            ("x-forwarded-for", "192.0.2.7"),
-            ("x-forwarded-host", "b"),
+    fn a_trusted_proxy_may_say_it_in_the_standard_s_words() {
+        let mut said = headers(&[
+            ("forwarded", "for=6.6.6.6;host=evil, For=\"192.0.2.7:4711\";Proto=https;Host=\"registry.example:5000\""),
+            ("forwarded", "for=\"10.1.1.1\""),
         ]);
-        let peer = Peer::new(address, "inside", &said, &trusted());
-        assert_eq!((peer.client.to_string().as_str(), peer.host.as_str()), ("192.0.2.7", "b"));
-        for nonsense in ["for", "for=\"", ";;,=", "for=unknown;host=\"a b\""] {
-            let peer = Peer::new(address, "inside", &headers(&[("forwarded", nonsense)]), &trusted());
-            assert_eq!((peer.client.to_string().as_str(), peer.host.as_str()), ("10.0.0.1", "inside"), "{nonsense}");
-        }
+        let address = "10.0.0.1:1000".parse().unwrap();
+        let peer = Peer::new(address, "gw", &said, &trusted());
+        assert_eq!((peer.client.to_string().as_str(), peer.host.as_str()), ("192.0.2.7", "registry.example:5000"));
+        peer.describe(&mut said, address, "https");
+        assert_eq!(said["x-forwarded-for"], "6.6.6.6, 192.0.2.7:4711, 10.1.1.1, 10.0.0.1");
+        assert_eq!(said["forwarded"], "for=192.0.2.7;host=\"registry.example:5000\";proto=https");
+        let ipv6 = headers(&[("forwarded", "for=\"[2001:db8::1]:80\";host=\"a b\"")]);
+        let peer = Peer::new(address, "gw", &ipv6, &trusted());
+        assert_eq!((peer.client.to_string().as_str(), peer.host.as_str()), ("2001:db8::1", "gw"));
+        let both = headers(&[("forwarded", "for=6.6.6.6"), ("x-forwarded-for", "192.0.2.7")]);
+        assert_eq!(Peer::new(address, "gw", &both, &trusted()).client.to_string(), "192.0.2.7");
     }
 
     #[test]

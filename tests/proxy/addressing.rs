@@ -57,7 +57,7 @@ const TRUSTING: Setup = Setup { server: "workers = 1\ntrusted_proxies = [\"127.0
 
 #[test]
 fn a_trusted_proxy_is_believed() {
-    let site = Site::with(TRUSTING, ok);
+    let site = Site::with(&TRUSTING, ok);
     let headers = "X-Forwarded-For: 6.6.6.6, 192.0.2.7\r\nX-Forwarded-For: 10.1.2.3\r\n\
         X-Forwarded-Host: registry.example.org\r\nX-Request-Id: from-the-proxy-1\r\nX-Forwarded-Port: 443\r\n\
         Forwarded: for=9.9.9.9\r\n";
@@ -78,7 +78,7 @@ fn a_trusted_proxy_is_believed() {
 
 #[test]
 fn a_trusted_proxy_cannot_say_everything() {
-    let site = Site::with(TRUSTING, ok);
+    let site = Site::with(&TRUSTING, ok);
     let long = "x".repeat(300);
     for id in ["with blank", "semi;colon\"", long.as_str(), ""] {
         assert_eq!(site.ask("GET", &blob(), &format!("X-Request-Id: {id}\r\n")).0.status(), 200);
@@ -101,7 +101,7 @@ const NAMES: Setup = Setup {
 
 #[test]
 fn the_name_that_the_client_uses_chooses_realm_and_scheme() {
-    let site = Site::with(NAMES, ok);
+    let site = Site::with(&NAMES, ok);
     let own = site.gateway.host();
     let (public, inner) = ("registry.example.org", "registry.cluster.local:5000");
     for (host, realm, service, scheme) in [
@@ -130,7 +130,7 @@ fn the_name_that_the_client_uses_chooses_realm_and_scheme() {
 
 #[test]
 fn a_client_cannot_choose_the_realm_by_other_headers() {
-    let site = Site::with(NAMES, ok);
+    let site = Site::with(&NAMES, ok);
     let mut client = site.connect();
     client.send(format!("GET /v2/ HTTP/1.1\r\nHost: {}\r\n{LIES}\r\n", site.gateway.host()));
     let (head, _) = client.reply();
@@ -151,7 +151,7 @@ fn location(site: &Site, sent: &str) -> String {
 #[test]
 fn locations_become_public() {
     let setup = Setup { upstream: "content_origins = [\"http://content.example:24816\"]", ..SETUP };
-    let site = Site::with(setup, |head, wire| {
+    let site = Site::with(&setup, |head, wire| {
         let location = format!("Location: {}\r\n", head.get("x-want").unwrap());
         answer_with(head, wire, "307 Temporary Redirect", &location, "")
     });

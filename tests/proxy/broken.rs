@@ -11,13 +11,13 @@ use crate::wire::{Body, End, LIMIT, Wire};
 const IMPATIENT: Setup = Setup { server: "workers = 1\nbody_idle_timeout = \"500ms\"", ..SETUP };
 
 /// A site whose upstream reports when a request's first byte has come, and what came until its end.
-fn watched(setup: Setup) -> (Site, Receiver<()>, Receiver<(Body, End)>) {
-    let (began, begun) = channel();
+fn watched(setup: &Setup) -> (Site, Receiver<()>, Receiver<(Body, End)>) {
+    let (start, begun) = channel();
     let (sent, received) = channel();
     let site = Site::with(setup, move |head, wire| {
-        began.send(()).unwrap();
+        start.send(()).unwrap();
         let body = wire.body(head);
-        let (rest, end) = wire.to_end();
+        let (rest, end) = wire.read_to_end();
         assert!(rest.is_empty());
         sent.send((body, end)).unwrap();
         Then::Close
@@ -33,15 +33,11 @@ fn an_upload_that_the_client_leaves_is_never_completed() {
     for (method, target) in [("PATCH", UPLOAD), ("PUT", closing.as_str()), ("PUT", "/v2/team/app/manifests/v1")] {
         for (framing, half) in HALVES {
             for reset in [false, true] {
-                let (site, begun, received) = watched(SETUP);
+                let (site, begun, received) = watched(&SETUP);
                 let mut client = site.connect();
                 client.send(format!("{}{framing}\r\n\r\n{half}", site.begin(method, target)));
                 begun.recv_timeout(LIMIT).unwrap();
-                if reset {
-                    client.reset()
-                } else {
-                    drop(client)
-                }
+                client.leave(reset);
                 let (body, _) = received.recv_timeout(LIMIT).unwrap();
                 assert!(!body.whole, "{method} {framing} reset {reset}: {body:?}");
             }
@@ -52,7 +48,7 @@ fn an_upload_that_the_client_leaves_is_never_completed() {
 #[test]
 fn an_upload_that_is_left_within_a_chunk_is_never_completed() {
     for part in ["5\r\nby", "5\r\nbytes", "5\r\nbytes\r\n0\r\n", "5\r\nbytes\r\nnonsense\r\n"] {
-        let (site, begun, received) = watched(SETUP);
+        let (site, begun, received) = watched(&SETUP);
         let mut client = site.connect();
         client.send(format!("{}Transfer-Encoding: chunked\r\n\r\n{part}", site.begin("PATCH", UPLOAD)));
         begun.recv_timeout(LIMIT).unwrap();
@@ -65,7 +61,7 @@ fn an_upload_that_is_left_within_a_chunk_is_never_completed() {
 #[test]
 fn a_client_that_stands_still_hears_408_and_its_upload_ends() {
     for (framing, half) in HALVES {
-        let (site, _begun, received) = watched(IMPATIENT);
+        let (site, _begun, received) = watched(&IMPATIENT);
         let mut client = site.connect();
         client.send(format!("{}{framing}\r\n\r\n{half}", site.begin("PATCH", UPLOAD)));
         let (head, _) = client.reply();
@@ -81,7 +77,7 @@ fn stalled() -> (Site, Sender<()>, Receiver<Body>) {
     let (go, wait) = channel::<()>();
     let (sent, received) = channel();
     let wait = Mutex::new(wait);
-    let site = Site::with(IMPATIENT, move |head, wire| {
+    let site = Site::with(&IMPATIENT, move |head, wire| {
         let _ = wait.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(LIMIT);
         sent.send(wire.body(head)).unwrap();
         Then::Close
@@ -128,7 +124,7 @@ fn a_client_that_leaves_behind_a_stalled_upstream_is_noticed() {
         let (site, go, received) = stalled();
         let mut client = site.connect();
         let sending = fill(&site, &framing, &mut client);
-        client.reset();
+        client.leave(true);
         sending.join().unwrap();
         // Its line is written when the request is given up, at the latest after the time-out.
         site.wait_for_log("upload.patch");
@@ -138,12 +134,12 @@ fn a_client_that_leaves_behind_a_stalled_upstream_is_noticed() {
 }
 
 /// Sends a head and half of a body, then waits (`stall`) or ends.
-fn half_answer(setup: Setup, head: &'static str, half: &'static str, stall: bool, reset: bool) -> Site {
+fn half_answer(setup: &Setup, head: &'static str, half: &'static str, stall: bool, reset: bool) -> Site {
     Site::with(setup, move |_, wire| {
         wire.send(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{half}"));
         if stall {
             // Ends when the gateway closes.
-            wire.to_end();
+            wire.read_to_end();
         } else if reset {
             socket2::SockRef::from(&wire.writer()).set_linger(Some(std::time::Duration::ZERO)).unwrap();
         }
@@ -156,7 +152,7 @@ fn is_cut(site: &Site) {
     let mut client = site.connect();
     client.send(format!("{}\r\n", site.begin("GET", &blob())));
     // When the break comes with the head, there need not be an answer at all; nor need it be a 200.
-    let (bytes, end) = client.to_end();
+    let (bytes, end) = client.read_to_end();
     let text = String::from_utf8_lossy(&bytes).into_owned();
     assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
     assert!(!text.contains("\r\n0\r\n"), "{text}");
@@ -172,7 +168,7 @@ const HALF_HEADS: [(&str, &str); 2] =
 #[test]
 fn a_download_that_stands_still_is_cut() {
     for (head, half) in HALF_HEADS {
-        is_cut(&half_answer(IMPATIENT, head, half, true, false));
+        is_cut(&half_answer(&IMPATIENT, head, half, true, false));
     }
 }
 
@@ -180,15 +176,15 @@ fn a_download_that_stands_still_is_cut() {
 fn a_download_whose_upstream_dies_is_cut() {
     for (head, half) in HALF_HEADS {
         for reset in [false, true] {
-            is_cut(&half_answer(SETUP, head, half, false, reset));
+            is_cut(&half_answer(&SETUP, head, half, false, reset));
         }
     }
 }
 
 #[test]
 fn a_download_with_broken_chunks_is_cut() {
-    is_cut(&half_answer(SETUP, "transfer-encoding: chunked", "5\r\nbytes\r\nnonsense\r\n", false, false));
-    is_cut(&half_answer(SETUP, "transfer-encoding: chunked", "5\r\nbytes\r\nfffffffffffffffff\r\n", false, false));
+    is_cut(&half_answer(&SETUP, "transfer-encoding: chunked", "5\r\nbytes\r\nnonsense\r\n", false, false));
+    is_cut(&half_answer(&SETUP, "transfer-encoding: chunked", "5\r\nbytes\r\nfffffffffffffffff\r\n", false, false));
 }
 
 #[test]
@@ -215,15 +211,11 @@ fn a_body_that_only_closing_ends_is_refused() {
 fn a_download_that_the_client_leaves_ends_upstream() {
     for (head, half) in HALF_HEADS {
         for reset in [false, true] {
-            let site = half_answer(SETUP, head, half, true, false);
+            let site = half_answer(&SETUP, head, half, true, false);
             let mut client = site.connect();
             client.send(format!("{}\r\n", site.begin("GET", &blob())));
             client.head();
-            if reset {
-                client.reset()
-            } else {
-                drop(client)
-            }
+            client.leave(reset);
             site.upstream.wait_for_ends(1);
         }
     }
@@ -231,7 +223,7 @@ fn a_download_that_the_client_leaves_ends_upstream() {
 
 #[test]
 fn a_client_that_leaves_before_the_answer_ends_its_request_upstream() {
-    let (site, begun, received) = watched(SETUP);
+    let (site, begun, received) = watched(&SETUP);
     for (method, target, framing) in [("GET", blob(), ""), ("PATCH", UPLOAD.to_owned(), "Content-Length: 0\r\n")] {
         let mut client = site.connect();
         client.send(format!("{}{framing}\r\n", site.begin(method, &target)));
@@ -243,7 +235,7 @@ fn a_client_that_leaves_before_the_answer_ends_its_request_upstream() {
 
 #[test]
 fn a_client_that_does_not_read_its_download_is_given_up() {
-    let site = Site::with(IMPATIENT, move |_, wire| {
+    let site = Site::with(&IMPATIENT, move |_, wire| {
         wire.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {MUCH}\r\n\r\n"));
         let piece = vec![7; 64 * 1024];
         while wire.try_send(&piece).is_ok() {}
@@ -253,13 +245,13 @@ fn a_client_that_does_not_read_its_download_is_given_up() {
     client.send(format!("{}\r\n", site.begin("GET", &blob())));
     client.head();
     site.upstream.wait_for_ends(1);
-    let (bytes, end) = client.to_end();
+    let (bytes, end) = client.read_to_end();
     assert!(bytes.len() < MUCH && end == End::Reset);
 }
 
 #[test]
 fn a_transfer_may_last_as_long_as_it_moves() {
-    let site = Site::with(IMPATIENT, |head, wire| {
+    let site = Site::with(&IMPATIENT, |head, wire| {
         let body = wire.body(head);
         assert!(body.whole);
         wire.send("HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\n");

@@ -39,7 +39,7 @@ fn a_challenge_of_an_upstream_is_502_with_a_line_that_says_what_to_mend() {
         "{ basic = { username = \"gateway\", password = \"secret-of-gateway\" } }",
     ] {
         let upstream: &'static str = Box::leak(format!("credentials = {credentials}").into_boxed_str());
-        let site = Site::with(Setup { upstream, ..SETUP }, unauthorized);
+        let site = Site::with(&Setup { upstream, ..SETUP }, unauthorized);
         for (method, target) in [("GET", blob()), ("PATCH", UPLOAD.to_owned()), ("HEAD", blob())] {
             let (head, body) = site.ask(method, &target, "");
             assert_eq!(head.status(), 502, "{credentials} {method}");
@@ -76,7 +76,7 @@ fn with_token(site: &Site, token: &str) -> (Head, crate::wire::Body) {
 
 #[test]
 fn a_fresh_token_that_the_upstream_refuses_is_a_mistake_of_the_configuration() {
-    let site = Site::with(FORWARDING, unauthorized);
+    let site = Site::with(&FORWARDING, unauthorized);
     let token = site.gateway.token(Some(ALICE), &["repository:team/app:pull"]);
     let (head, _) = with_token(&site, &token);
     assert_eq!((head.status(), head.get("www-authenticate")), (502, None));
@@ -87,7 +87,7 @@ fn a_fresh_token_that_the_upstream_refuses_is_a_mistake_of_the_configuration() {
 
 #[test]
 fn an_older_token_that_the_upstream_refuses_is_refused() {
-    let site = Site::with(FORWARDING, unauthorized);
+    let site = Site::with(&FORWARDING, unauthorized);
     let token = old_token(&site, 60);
     let (head, body) = with_token(&site, &token);
     assert_eq!(head.status(), 401, "{}", body.text());
@@ -117,7 +117,7 @@ fn old_token(site: &Site, age: u64) -> String {
 
 #[test]
 fn with_forward_token_a_password_becomes_a_token() {
-    let site = Site::with(FORWARDING, ok);
+    let site = Site::with(&FORWARDING, ok);
     assert_eq!(site.get().0.status(), 200);
     let authorization = site.upstream.only().get("authorization").unwrap().to_owned();
     assert!(authorization.starts_with("Bearer "), "the password must not travel: {authorization}");
@@ -127,7 +127,7 @@ fn with_forward_token_a_password_becomes_a_token() {
 #[test]
 fn a_minted_token_is_for_the_operation_alone() {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    let site = Site::with(Setup { upstream: "credentials = \"mint-token\"", ..SETUP }, ok);
+    let site = Site::with(&Setup { upstream: "credentials = \"mint-token\"", ..SETUP }, ok);
     let token = site.gateway.token(Some(ALICE), &["repository:team/app:pull,push,delete"]);
     assert_eq!(with_token(&site, &token).0.status(), 200);
     let sent = site.upstream.only().get("authorization").unwrap().strip_prefix("Bearer ").unwrap().to_owned();
@@ -171,7 +171,7 @@ fn each_caller_has_the_own_identity_on_a_shared_connection() {
 #[test]
 fn a_fixed_account_is_all_that_the_upstream_hears() {
     let upstream = "credentials = { basic = { username = \"gateway\", password = \"secret-of-gateway\" } }";
-    let site = Site::with(Setup { upstream, ..SETUP }, ok);
+    let site = Site::with(&Setup { upstream, ..SETUP }, ok);
     assert_eq!(site.get().0.status(), 200);
     let head = site.upstream.only();
     assert_eq!(head.get("authorization"), Some(basic(("gateway", "secret-of-gateway")).as_str()));
@@ -193,7 +193,7 @@ const FORGED: &str = "X-Authentication-Service: eyJldmlsIjoxfQ==\r\nx-authentica
 #[test]
 fn no_forged_identity_reaches_an_upstream() {
     for upstream in ["credentials = \"identity\"", "credentials = \"none\"", "credentials = \"forward-token\""] {
-        let site = Site::with(Setup { upstream, rest: "[identity]\nstrip = [\"X-Team\"]\n", ..SETUP }, ok);
+        let site = Site::with(&Setup { upstream, rest: "[identity]\nstrip = [\"X-Team\"]\n", ..SETUP }, ok);
         for (method, target) in [("GET", blob()), ("PATCH", UPLOAD.to_owned()), ("HEAD", blob())] {
             assert_eq!(site.ask(method, &target, FORGED).0.status(), 200);
             let head = site.upstream.last();
@@ -243,7 +243,7 @@ methods = ["*"]
 
 #[test]
 fn a_public_route_hears_of_nobody() {
-    let site = Site::with(OTHER_ROUTES, unauthorized_on_demand);
+    let site = Site::with(&OTHER_ROUTES, unauthorized_on_demand);
     let (head, _) = site.ask("GET", "/status/x?a=1", FORGED);
     assert_eq!(head.status(), 200);
     let head = site.upstream.only();
@@ -265,7 +265,7 @@ fn unauthorized_on_demand(head: &Head, wire: &mut Wire) -> Then {
 
 #[test]
 fn no_challenge_of_an_upstream_leaves_by_any_route() {
-    let site = Site::with(OTHER_ROUTES, unauthorized_on_demand);
+    let site = Site::with(&OTHER_ROUTES, unauthorized_on_demand);
     for (target, status) in [("/status/401", 401), ("/pulp/api/v3/401", 502)] {
         let (head, _) = site.ask("GET", target, "");
         assert_eq!(head.status(), status, "{target}");
@@ -277,7 +277,7 @@ fn no_challenge_of_an_upstream_leaves_by_any_route() {
 
 #[test]
 fn an_api_route_takes_a_password_and_gives_an_identity() {
-    let site = Site::with(OTHER_ROUTES, ok);
+    let site = Site::with(&OTHER_ROUTES, ok);
     let (head, _) = site.ask("GET", "/pulp/api/v3/repositories/?limit=1", "");
     assert_eq!(head.status(), 200);
     let head = site.upstream.only();
@@ -294,4 +294,13 @@ fn an_api_route_takes_a_password_and_gives_an_identity() {
         assert_eq!(client.head().status(), status, "{authorization}");
     }
     assert_eq!(site.upstream.heads().len(), 1);
+}
+
+#[test]
+fn an_upstream_sets_no_cookies_for_registry_clients() {
+    let site = Site::with(&OTHER_ROUTES, |head, wire| {
+        answer_with(head, wire, "200 OK", "Set-Cookie: session=1\r\nSet-Cookie: other=2\r\n", "ok")
+    });
+    assert!(site.get().0.all("set-cookie").is_empty());
+    assert_eq!(site.ask("GET", "/status/", "").0.all("set-cookie"), ["session=1", "other=2"]);
 }

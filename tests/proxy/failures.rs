@@ -72,9 +72,9 @@ fn an_upstream_that_does_not_accept_is_504() {
 #[test]
 fn an_upstream_without_a_first_byte_is_504() {
     let setup = Setup { upstream: "response_timeout = \"200ms\"", ..SETUP };
-    let site = Site::with(setup, |head, wire| {
+    let site = Site::with(&setup, |head, wire| {
         wire.body(head);
-        wire.to_end();
+        wire.read_to_end();
         Then::Close
     });
     is_failure(site.get(), 504);
@@ -164,13 +164,17 @@ fn a_request_with_too_large_a_head_is_431() {
     assert!(site.upstream.heads().is_empty());
 }
 
+fn numbered(count: usize) -> String {
+    (0..count).fold(String::new(), |lines, n| lines + &format!("x-{n}: {n}\r\n"))
+}
+
 #[test]
 fn as_many_headers_as_are_allowed_pass() {
     let site = Site::new(|head, wire| {
-        let many: String = (0..80).map(|n| format!("x-{n}: {n}\r\n")).collect();
+        let many = numbered(80);
         answer_with(head, wire, "200 OK", &many, "ok")
     });
-    let many: String = (0..90).map(|n| format!("x-{n}: {n}\r\n")).collect();
+    let many = numbered(90);
     let (head, _) = site.ask("GET", &blob(), &many);
     assert_eq!((head.status(), head.get("x-79")), (200, Some("79")));
     assert_eq!(site.upstream.only().get("x-89"), Some("89"));
@@ -249,5 +253,24 @@ fn a_client_s_keep_alive_survives_failures_of_the_upstream() {
     for _ in 0..3 {
         client.send(format!("{}\r\n", site.begin("GET", &blob())));
         is_failure(client.reply(), 502);
+    }
+}
+
+#[test]
+fn an_upstream_that_was_started_anew_is_found_again() {
+    let site = Site::new(ok);
+    let mut clients: Vec<Wire> = (0..4).map(|_| site.connect()).collect();
+    for client in &mut clients {
+        client.send(format!("{}\r\n", site.begin("GET", &blob())));
+        assert_eq!(client.reply().1.text(), "ok");
+    }
+    site.upstream.stop();
+    site.upstream.close_all();
+    is_failure(site.get(), 502);
+    // Another one takes its place, on the same port.
+    let _again = crate::upstream::Upstream::start_on(site.upstream.port, ok);
+    for client in &mut clients {
+        client.send(format!("{}Content-Length: 5\r\n\r\nbytes", site.begin("PATCH", UPLOAD)));
+        assert_eq!(client.reply().1.text(), "ok");
     }
 }

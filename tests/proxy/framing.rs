@@ -9,7 +9,7 @@ use crate::wire::{Body, Head, LIMIT, basic};
 /// A site that reports each request with its body.
 fn recording() -> (Site, Receiver<(Head, Body)>) {
     let (sent, received) = channel();
-    let site = Site::with(SETUP, move |head, wire| {
+    let site = Site::with(&SETUP, move |head, wire| {
         let body = wire.body(head);
         sent.send((head.clone(), body)).unwrap();
         wire.send("HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n");
@@ -33,7 +33,7 @@ fn is_refused(site: &Site, start: &str, headers: &str, body: &str) {
     let head = client.head();
     assert_eq!((head.status(), head.get("connection")), (400, Some("close")), "{start} {headers:?}: {head:?}");
     client.body(&head);
-    assert_eq!(client.to_end().0, b"", "one answer and no more: {headers:?}");
+    assert_eq!(client.read_to_end().0, b"", "one answer and no more: {headers:?}");
     assert!(site.upstream.heads().is_empty(), "{headers:?}");
 }
 
@@ -112,7 +112,7 @@ fn what_is_no_http_is_refused() {
     ] {
         let mut client = site.connect();
         let _ = client.try_send(format!("{start}\r\nHost: {}\r\n\r\n{}", site.gateway.host(), smuggled(&site)));
-        let (bytes, _) = client.to_end();
+        let (bytes, _) = client.read_to_end();
         let text = String::from_utf8_lossy(&bytes).into_owned();
         // Bytes of another protocol may also just find the connection closed.
         assert!(text.is_empty() || text.starts_with("HTTP/1.1 400 "), "{start:?}: {text}");
@@ -141,7 +141,7 @@ fn length_beside_chunks_is_one_request_and_the_last() {
         } else {
             assert_eq!((head.status(), seen.len()), (400, 0));
         }
-        let rest = String::from_utf8_lossy(&client.to_end().0).into_owned();
+        let rest = String::from_utf8_lossy(&client.read_to_end().0).into_owned();
         assert!(!rest.contains("HTTP/1.1 2"), "the connection must end: {head:?} {rest}");
         assert!(site.upstream.heads().iter().all(|head| !head.target().contains("smuggled")));
     }
@@ -188,7 +188,7 @@ fn broken_chunks_are_never_a_whole_upload() {
         let begin = site.begin("PATCH", UPLOAD);
         client.send(format!("{begin}Transfer-Encoding: chunked\r\n\r\n{chunks}{}", smuggled(&site)));
         client.finish();
-        let text = String::from_utf8_lossy(&client.to_end().0).into_owned();
+        let text = String::from_utf8_lossy(&client.read_to_end().0).into_owned();
         assert!(!text.contains("HTTP/1.1 2"), "{chunks:?}: {text}");
     }
     site.upstream.wait_for_ends(site.upstream.connections());
@@ -216,7 +216,7 @@ fn an_http_1_0_client_is_served_and_closed() {
     let site = Site::new(ok);
     let mut client = site.connect();
     client.send(site.begin("GET", &blob()).replace("HTTP/1.1", "HTTP/1.0") + "\r\n");
-    let text = String::from_utf8_lossy(&client.to_end().0).into_owned();
+    let text = String::from_utf8_lossy(&client.read_to_end().0).into_owned();
     assert!(text.starts_with("HTTP/1.0 200 ") || text.starts_with("HTTP/1.1 200 "), "{text}");
     assert!(text.ends_with("\r\n\r\nok"), "{text}");
     assert_eq!(site.upstream.only().start, format!("GET {} HTTP/1.1", blob()));
@@ -231,7 +231,7 @@ fn a_chunked_answer_to_an_http_1_0_client_is_not_framed_in_chunks() {
     });
     let mut client = site.connect();
     client.send(site.begin("GET", &blob()).replace("HTTP/1.1", "HTTP/1.0") + "\r\n");
-    let text = String::from_utf8_lossy(&client.to_end().0).into_owned();
+    let text = String::from_utf8_lossy(&client.read_to_end().0).into_owned();
     assert!(text.ends_with("\r\n\r\nok") && !text.contains("transfer-encoding"), "{text}");
 }
 
@@ -244,7 +244,7 @@ fn a_tls_client_on_the_plain_port_is_sent_away_at_once() {
     let mut client = site.connect();
     let start = std::time::Instant::now();
     client.send(hello);
-    let (bytes, _) = client.to_end();
+    let (bytes, _) = client.read_to_end();
     assert!(bytes.is_empty() || bytes.starts_with(b"HTTP/1.1 400 "), "{:?}", String::from_utf8_lossy(&bytes));
     assert!(start.elapsed() < std::time::Duration::from_secs(10), "sooner than the header time-out of 15 s");
 }
@@ -252,12 +252,53 @@ fn a_tls_client_on_the_plain_port_is_sent_away_at_once() {
 #[test]
 fn a_client_that_says_nothing_or_half_a_head_is_let_go() {
     let setup = crate::site::Setup { server: "workers = 1\nheader_timeout = \"300ms\"", ..SETUP };
-    let site = Site::with(setup, ok);
+    let site = Site::with(&setup, ok);
     let mut silent = site.connect();
-    let (bytes, _) = silent.to_end();
+    let (bytes, _) = silent.read_to_end();
     assert!(bytes.is_empty() || bytes.starts_with(b"HTTP/1.1 408 "));
     let mut half = site.connect();
     half.send("GET /v2/ HTTP/1.1\r\nHo");
-    let (bytes, _) = half.to_end();
+    let (bytes, _) = half.read_to_end();
     assert!(bytes.starts_with(b"HTTP/1.1 408 "), "{:?}", String::from_utf8_lossy(&bytes));
+}
+
+#[test]
+fn a_kept_connection_may_be_silent_for_its_time_only() {
+    let setup = crate::site::Setup { server: "workers = 1\nidle_timeout = \"300ms\"", ..SETUP };
+    let site = Site::with(&setup, ok);
+    let mut client = site.connect();
+    client.send(format!("{}\r\n", site.begin("GET", &blob())));
+    assert_eq!(client.reply().1.text(), "ok");
+    assert_eq!(client.read_to_end(), (Vec::new(), crate::wire::End::Closed));
+}
+
+#[test]
+fn a_client_that_says_close_is_closed() {
+    let site = Site::new(ok);
+    let mut client = site.connect();
+    client.send(format!("{}Connection: close\r\n\r\n", site.begin("GET", &blob())));
+    let (head, body) = client.reply();
+    assert_eq!((body.text().as_str(), head.get("connection")), ("ok", Some("close")));
+    assert_eq!(client.read_to_end(), (Vec::new(), crate::wire::End::Closed));
+}
+
+#[test]
+fn chunks_of_an_http_1_0_client_are_refused() {
+    let site = Site::new(ok);
+    let start = format!("PATCH {UPLOAD} HTTP/1.0\r\nHost: {}", site.gateway.host());
+    is_refused(&site, &start, "Transfer-Encoding: chunked\r\n", "5\r\nbytes\r\n0\r\n\r\n");
+}
+
+#[test]
+fn a_form_that_does_not_come_is_408() {
+    let setup = crate::site::Setup { server: "workers = 1\nheader_timeout = \"300ms\"", ..SETUP };
+    let site = Site::with(&setup, ok);
+    let mut client = site.connect();
+    client.send(format!(
+        "POST /token HTTP/1.1\r\nHost: {}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 99\r\n\r\n\
+         grant_type=password",
+        site.gateway.host()
+    ));
+    let (head, _) = client.reply();
+    assert_eq!((head.status(), head.get("connection")), (408, Some("close")));
 }

@@ -168,7 +168,7 @@ fn other_expectations_are_refused() {
 
 #[test]
 fn no_connection_is_switched_to_another_protocol() {
-    let site = Site::with(Setup { rest: "", ..SETUP }, |head, wire| {
+    let site = Site::with(&Setup { rest: "", ..SETUP }, |head, wire| {
         wire.body(head);
         wire.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nraw");
         Then::Keep

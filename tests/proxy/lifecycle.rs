@@ -46,13 +46,14 @@ fn a_drain_lets_transfers_finish_and_ends_with_0() {
         admin(admin_port, "/readyz").filter(|(status, text)| *status == 503 && text.contains("draining"))
     });
     assert_eq!(admin(admin_port, "/healthz").unwrap().0, 200);
-    assert_eq!(idle.to_end().0, b"", "idle connections end at once");
+    assert_eq!(idle.read_to_end().0, b"", "idle connections end at once");
     // Nobody new is let in.
     until("the listener is closed", LIMIT, || std::net::TcpStream::connect(("127.0.0.1", port)).is_err().then_some(()));
 
     go.send(()).unwrap();
     assert_eq!(client.up_to(3), b"two");
     assert_eq!(head.get("content-length"), Some("6"));
+    drop(client);
     assert_eq!(ended.join().unwrap().code(), Some(0));
 }
 
@@ -73,15 +74,16 @@ fn a_drain_lets_uploads_finish() {
     client.send("two");
     let (head, body) = client.reply();
     assert_eq!((head.status(), body.text().as_str(), head.get("connection")), (200, "ok", Some("close")));
+    drop(client);
     assert_eq!(ended.join().unwrap().code(), Some(0));
 }
 
 #[test]
 fn a_drain_does_not_wait_for_ever() {
     let setup = Setup { server: "workers = 1\ndrain_timeout = \"300ms\"", ..SETUP };
-    let mut site = Site::with(setup, |_, wire| {
+    let mut site = Site::with(&setup, |_, wire| {
         wire.send("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\none");
-        wire.to_end();
+        wire.read_to_end();
         Then::Close
     });
     let mut client = site.connect();
@@ -90,7 +92,7 @@ fn a_drain_does_not_wait_for_ever() {
     assert_eq!(client.up_to(3), b"one");
     let status = site.gateway.stop();
     // Cut, and not ended as if it were whole.
-    assert_eq!(client.to_end(), (Vec::new(), crate::wire::End::Reset));
+    assert_eq!(client.read_to_end(), (Vec::new(), crate::wire::End::Reset));
     assert!(status.code().is_some(), "it ended by itself: {status}");
     site.upstream.wait_for_ends(1);
 }
@@ -152,9 +154,11 @@ fn without_a_route_it_is_a_token_server() {
 #[test]
 fn a_listener_for_tokens_serves_nothing_else() {
     let upstream = crate::upstream::Upstream::start(ok);
-    let port = crate::support::port::free();
-    let token: &'static str = Box::leak(format!("listen = \"127.0.0.1:{port}\"").into_boxed_str());
-    let (gateway, _dir) = start(&Setup { token, ..SETUP }, upstream.port);
+    let setup = Setup { token: "listen = \"127.0.0.1:{spare}\"", ..SETUP };
+    let (gateway, _dir) = start(&setup, upstream.port);
+    let config = std::fs::read_to_string(&gateway.config).unwrap();
+    let token = config.split_once("[token]\nlisten = \"127.0.0.1:").unwrap().1;
+    let port = token.split_once('"').unwrap().0.parse().unwrap();
     let get = |path: &str| Request::new(port, "GET", path).basic("alice", "alice-secret").send().status;
     assert_eq!(get(&format!("/token?service={}", gateway.host())), 200);
     assert_eq!(get("/.well-known/jwks.json"), 200);

@@ -174,7 +174,7 @@ const PUSHER: Setup =
 
 #[test]
 fn a_mount_of_what_the_caller_may_not_read_becomes_an_upload() {
-    let site = Site::with(PUSHER, ok);
+    let site = Site::with(&PUSHER, ok);
     for query in [
         format!("mount={DIGEST}&from=secret/base"),
         format!("mount={DIGEST}"),
@@ -195,7 +195,7 @@ fn a_mount_of_what_the_caller_may_not_read_becomes_an_upload() {
 
 #[test]
 fn without_mounts_every_mount_becomes_an_upload() {
-    let site = Site::with(Setup { upstream: "mounts = false", ..SETUP }, ok);
+    let site = Site::with(&Setup { upstream: "mounts = false", ..SETUP }, ok);
     assert_eq!(raw(&site, &format!("POST {SESSIONS}?mount={DIGEST}&from=team/base")), 200);
     assert_eq!(site.upstream.only().target(), SESSIONS);
 }

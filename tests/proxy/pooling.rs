@@ -20,7 +20,7 @@ fn a_connection_is_used_again_for_other_requests_and_clients() {
 
 #[test]
 fn without_a_pool_each_request_has_its_own_connection() {
-    let site = Site::with(Setup { upstream: "pool = false", ..SETUP }, ok);
+    let site = Site::with(&Setup { upstream: "pool = false", ..SETUP }, ok);
     for _ in 0..3 {
         assert_eq!(site.get().0.status(), 200);
     }
@@ -30,7 +30,7 @@ fn without_a_pool_each_request_has_its_own_connection() {
 
 #[test]
 fn an_idle_connection_is_closed_after_its_time() {
-    let site = Site::with(Setup { upstream: "pool_idle_timeout = \"100ms\"", ..SETUP }, ok);
+    let site = Site::with(&Setup { upstream: "pool_idle_timeout = \"100ms\"", ..SETUP }, ok);
     assert_eq!(site.get().0.status(), 200);
     site.upstream.wait_for_ends(1);
     assert_eq!(site.get().0.status(), 200);

@@ -5,8 +5,9 @@ use std::sync::OnceLock;
 use tempfile::TempDir;
 
 use crate::support::gateway::{Gateway, Ports};
+use crate::support::{port, until};
 use crate::upstream::{Then, Upstream};
-use crate::wire::{Body, Head, Wire, basic};
+use crate::wire::{Body, Head, LIMIT, Wire, basic};
 
 /// May do everything.
 pub(crate) const ALICE: (&str, &str) = ("alice", "alice-secret");
@@ -23,7 +24,7 @@ pub(crate) struct Setup {
     pub(crate) public_url: &'static str,
     /// Lines of `[server]`.
     pub(crate) server: &'static str,
-    /// Lines of `[token]`.
+    /// Lines of `[token]`, with `{spare}` for a free port.
     pub(crate) token: &'static str,
     /// Lines of `[[upstream]]`.
     pub(crate) upstream: &'static str,
@@ -78,13 +79,13 @@ pub(crate) struct Site {
 impl Site {
     /// With the usual configuration.
     pub(crate) fn new(answer: impl Fn(&Head, &mut Wire) -> Then + Send + Sync + 'static) -> Self {
-        Self::with(SETUP, answer)
+        Self::with(&SETUP, answer)
     }
 
     /// With a configuration of its own.
-    pub(crate) fn with(setup: Setup, answer: impl Fn(&Head, &mut Wire) -> Then + Send + Sync + 'static) -> Self {
+    pub(crate) fn with(setup: &Setup, answer: impl Fn(&Head, &mut Wire) -> Then + Send + Sync + 'static) -> Self {
         let upstream = Upstream::start(answer);
-        let (gateway, dir) = start(&setup, upstream.port);
+        let (gateway, dir) = start(setup, upstream.port);
         Self { gateway, upstream, dir }
     }
 
@@ -125,7 +126,7 @@ impl Site {
     /// Waits until the gateway has written `text` into its log.
     #[track_caller]
     pub(crate) fn wait_for_log(&self, text: &str) -> String {
-        crate::support::until(&format!("the log holds {text:?}"), crate::wire::LIMIT, || {
+        until(&format!("the log holds {text:?}"), LIMIT, || {
             let log = self.gateway.log();
             log.contains(text).then_some(log)
         })
@@ -145,12 +146,21 @@ pub(crate) fn start(setup: &Setup, port: u16) -> (Gateway, TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let text = |ports: Ports| render(setup, ports, port);
     let gateway = (0..20)
-        .find_map(|_| Gateway::try_start(dir.path(), Ports::free(), &text))
+        .filter_map(|_| Gateway::try_start(dir.path(), Ports::free(), &text))
+        .find(is_listening)
         .expect("no ports stayed free until the gateway bound them");
     (gateway, dir)
 }
 
-fn render(setup: &Setup, Ports { main, admin }: Ports, port: u16) -> String {
+/// Whether it was this gateway that answered as ready, and not another process that took its ports before it.
+fn is_listening(gateway: &Gateway) -> bool {
+    until("the gateway listens or gives up", LIMIT, || {
+        let log = gateway.log();
+        log.contains("admin pages").then_some(true).or_else(|| log.contains("already in use").then_some(false))
+    })
+}
+
+fn render(setup: &Setup, Ports { main, admin }: Ports, upstream_port: u16) -> String {
     let Setup { public_url, server, token, upstream, rest } = setup;
     let routes = if rest.contains("[[route]]") || upstream.is_empty() {
         ""
@@ -160,7 +170,7 @@ fn render(setup: &Setup, Ports { main, admin }: Ports, port: u16) -> String {
     let upstream = if upstream.is_empty() {
         String::new()
     } else {
-        format!("[[upstream]]\nname = \"registry\"\nurl = \"http://127.0.0.1:{port}\"\n{upstream}\n")
+        format!("[[upstream]]\nname = \"registry\"\nurl = \"http://127.0.0.1:{upstream_port}\"\n{upstream}\n")
     };
     format!(
         "[server]\nlisten = [\"127.0.0.1:{main}\"]\npublic_url = [{public_url}]\nstate_dir = \"state\"\n{server}\n\n\
@@ -168,7 +178,8 @@ fn render(setup: &Setup, Ports { main, admin }: Ports, port: u16) -> String {
         users()
     )
     .replace("{main}", &main.to_string())
-    .replace("{upstream}", &port.to_string())
+    .replace("{spare}", &port::free().to_string())
+    .replace("{upstream}", &upstream_port.to_string())
 }
 
 /// The users, hashed once at the lowest cost.

@@ -202,7 +202,7 @@ const FLOOD: u64 = 64 << 20;
 fn a_client_that_does_not_read_stops_the_upstream() {
     let written = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&written);
-    let site = Site::with(PATIENT, move |_, wire| {
+    let site = Site::with(&PATIENT, move |_, wire| {
         wire.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {FLOOD}\r\n\r\n"));
         flood(&mut wire.writer(), &counter, FLOOD);
         Then::Close
@@ -224,7 +224,7 @@ fn a_client_that_does_not_read_stops_the_upstream() {
 fn an_upstream_that_does_not_read_stops_the_client() {
     let (go, wait) = channel();
     let wait = shared(wait);
-    let site = Site::with(PATIENT, move |head, wire| {
+    let site = Site::with(&PATIENT, move |head, wire| {
         wait();
         let body = wire.body(head);
         assert!(body.whole);
@@ -245,4 +245,37 @@ fn an_upstream_that_does_not_read_stops_the_client() {
     let head = Wire::head(&mut client);
     sending.join().unwrap();
     assert_eq!(head.get("x-length"), Some(FLOOD.to_string().as_str()));
+}
+
+#[test]
+fn many_transfers_at_once_are_not_mixed_up() {
+    let setup = Setup { server: "workers = 2", ..SETUP };
+    let site = Site::with(&setup, |head, wire| {
+        let body = wire.body(head);
+        assert!(body.whole);
+        wire.send(format!("HTTP/1.1 200 OK\r\nx-echo: {}\r\n", head.get("x-number").unwrap()));
+        wire.send("transfer-encoding: chunked\r\n\r\n");
+        body.bytes.chunks(10_007).for_each(|piece| wire.send_chunk(piece));
+        wire.send("0\r\n\r\n");
+        Then::Keep
+    });
+    std::thread::scope(|scope| {
+        for client in 0..12_usize {
+            let site = &site;
+            scope.spawn(move || {
+                let mut wire = site.connect();
+                for round in 0..8_usize {
+                    let (number, length) = (client * 8 + round, (client * 37_003 + round * 9_001) % 150_000);
+                    let body: Vec<u8> = crate::support::random(length);
+                    let begin = site.begin("PATCH", UPLOAD);
+                    wire.send(format!("{begin}x-number: {number}\r\nContent-Length: {length}\r\n\r\n"));
+                    wire.send(&body);
+                    let (head, answer) = wire.reply();
+                    assert_eq!(head.get("x-echo"), Some(number.to_string().as_str()));
+                    assert!(answer.whole && answer.bytes == body);
+                }
+            });
+        }
+    });
+    assert!(site.upstream.connections() <= 24, "{} connections", site.upstream.connections());
 }

@@ -1,6 +1,7 @@
 //! An upstream that does what no registry would: it answers what a test tells it to, byte by byte, and keeps what it saw.
 
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -31,12 +32,19 @@ struct Seen {
     ended: AtomicUsize,
     stopped: AtomicBool,
     failed_probes: AtomicBool,
+    /// The connections that carried a request and have not ended, by number.
+    streams: Mutex<HashMap<usize, TcpStream>>,
 }
 
 impl Upstream {
     /// Listens; `answer` gets each request's head with the connection behind it, and reads the body itself.
     pub(crate) fn start(answer: impl Fn(&Head, &mut Wire) -> Then + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Self::start_on(0, answer)
+    }
+
+    /// Listens on a port of its predecessor's; 0 picks a free one.
+    pub(crate) fn start_on(port: u16, answer: impl Fn(&Head, &mut Wire) -> Then + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let seen = Arc::new(Seen::default());
         let (answer, all) = (Arc::new(answer), Arc::clone(&seen));
@@ -93,6 +101,14 @@ impl Upstream {
         }
     }
 
+    /// Closes all connections that are waiting for a request.
+    pub(crate) fn close_all(&self) {
+        for stream in self.seen.streams.lock().unwrap().values() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        self.wait_for_ends(self.connections());
+    }
+
     /// From now on health probes are answered with 500.
     pub(crate) fn fail_probes(&self) {
         self.seen.failed_probes.store(true, Ordering::SeqCst);
@@ -115,13 +131,19 @@ fn serve(stream: TcpStream, seen: &Seen, answer: &dyn Fn(&Head, &mut Wire) -> Th
             let _ = wire.try_send(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"));
             return;
         }
-        head.connection = *number.get_or_insert_with(|| seen.connections.fetch_add(1, Ordering::SeqCst));
+        head.connection = *number.get_or_insert_with(|| {
+            let number = seen.connections.fetch_add(1, Ordering::SeqCst);
+            seen.streams.lock().unwrap().insert(number, wire.writer());
+            number
+        });
         seen.heads.lock().unwrap().push(head.clone());
         if answer(&head, &mut wire) == Then::Close {
             break;
         }
     }
-    drop(wire);
+    // Both handles of the socket, or it would stay open.
+    let other = number.map(|number| seen.streams.lock().unwrap().remove(&number));
+    drop((wire, other));
     if number.is_some() {
         seen.ended.fetch_add(1, Ordering::SeqCst);
     }

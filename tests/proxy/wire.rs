@@ -129,11 +129,6 @@ impl Wire {
         Self { stream, buffer: Vec::new(), ended: None }
     }
 
-    /// Our address.
-    pub(crate) fn local(&self) -> SocketAddr {
-        self.stream.local_addr().unwrap()
-    }
-
     /// Another handle to the same socket, for writing from another thread.
     pub(crate) fn writer(&self) -> TcpStream {
         self.stream.try_clone().unwrap()
@@ -223,7 +218,7 @@ impl Wire {
                 Body { whole: bytes.len() == length, bytes, trailers: Vec::new() }
             }
             None if chunked => self.chunked().unwrap_or_else(|bytes| Body { bytes, ..Body::default() }),
-            None if head.start.starts_with("HTTP/") => Body { bytes: self.to_end().0, ..Body::default() },
+            None if head.start.starts_with("HTTP/") => Body { bytes: self.read_to_end().0, ..Body::default() },
             None => Body { whole: true, ..Body::default() },
         }
     }
@@ -290,7 +285,7 @@ impl Wire {
     }
 
     /// Everything up to the end, and how it ended.
-    pub(crate) fn to_end(&mut self) -> (Vec<u8>, End) {
+    pub(crate) fn read_to_end(&mut self) -> (Vec<u8>, End) {
         while self.fill() {}
         (std::mem::take(&mut self.buffer), self.ended.unwrap_or(End::Closed))
     }
@@ -300,9 +295,11 @@ impl Wire {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// Closes with RST.
-    pub(crate) fn reset(self) {
-        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    /// Closes with FIN, or with RST.
+    pub(crate) fn leave(self, reset: bool) {
+        if reset {
+            socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+        }
     }
 }
 
