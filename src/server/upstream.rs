@@ -138,7 +138,7 @@ impl Upstream {
         let progress = Arc::clone(request.body().progress());
         let worker = worker % self.pools.len();
         if self.settings.pool
-            && let Some(link) = self.pools[worker].take(self.settings.pool_idle_timeout).await
+            && let Some(link) = self.pools[worker].take(self.settings.pool_idle_timeout, !repeatable(&request)).await
         {
             let spare = repeatable(&request).then(|| copy(&request, &progress));
             match self.exchange(link, request, &progress).await? {

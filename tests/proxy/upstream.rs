@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use crate::support::until;
 use crate::wire::{Head, LIMIT, Wire};
@@ -22,6 +23,7 @@ pub(crate) struct Upstream {
     /// Its port on 127.0.0.1.
     pub(crate) port: u16,
     seen: Arc<Seen>,
+    listening: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Default)]
@@ -48,7 +50,7 @@ impl Upstream {
         let port = listener.local_addr().unwrap().port();
         let seen = Arc::new(Seen::default());
         let (answer, all) = (Arc::new(answer), Arc::clone(&seen));
-        std::thread::spawn(move || {
+        let listening = std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if all.stopped.load(Ordering::SeqCst) {
                     return;
@@ -59,7 +61,7 @@ impl Upstream {
                 }
             }
         });
-        Self { port, seen }
+        Self { port, seen, listening: Mutex::new(Some(listening)) }
     }
 
     /// The requests so far, the gateway's health probes left out.
@@ -95,9 +97,11 @@ impl Upstream {
 
     /// Does not listen any more; connections that are open go on.
     pub(crate) fn stop(&self) {
-        if !self.seen.stopped.swap(true, Ordering::SeqCst) {
-            // Wakes the thread that waits for connections.
+        if let Some(listening) = self.listening.lock().unwrap().take() {
+            self.seen.stopped.store(true, Ordering::SeqCst);
+            // Wakes the thread that waits for connections; with its end the port is closed.
             drop(TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)));
+            let _ = listening.join();
         }
     }
 

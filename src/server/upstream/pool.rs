@@ -27,9 +27,16 @@ struct Kept {
 
 impl Pool {
     /// Takes the newest connection that can still be used.
-    pub(super) async fn take(&self, limit: Duration) -> Option<Link> {
+    ///
+    /// For a request that can be sent only once, `look` first hears of what the kernel knows already: an upstream's FIN may have
+    /// come together with the request, and would be read after it.
+    pub(super) async fn take(&self, limit: Duration, look: bool) -> Option<Link> {
         loop {
             let (since, mut link) = self.lock().idle.pop_back()?;
+            if look {
+                // The runtime polls its sockets before it comes back here, and the connection's task runs first.
+                tokio::task::yield_now().await;
+            }
             if since.elapsed() < limit && link.is_ready().await {
                 return Some(link);
             }
