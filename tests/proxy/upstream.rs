@@ -53,6 +53,8 @@ impl Upstream {
         let listening = std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if all.stopped.load(Ordering::SeqCst) {
+                    // Whoever else may hold the socket: a process that another test is just starting.
+                    let _ = socket2::SockRef::from(&listener).shutdown(Shutdown::Both);
                     return;
                 }
                 let (answer, all) = (Arc::clone(&answer), Arc::clone(&all));
