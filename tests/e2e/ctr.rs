@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 
 use crate::client::Home;
 use crate::site::{ALICE, BOB, Site};
 use crate::support::image::{Image, LOCAL};
-use crate::support::process::{Finished, Server, command, program, run, run_within};
+use crate::support::process::{Finished, Server, command, program, run};
 
 /// A containerd and the client that talks to it. Fields are dropped in their order.
 pub(crate) struct Ctr {
@@ -68,13 +67,6 @@ impl Ctr {
 
     fn push(&self, user: (&str, &str), reference: &str) -> Finished {
         self.remote(&["images", "push"], Some(user), &[reference, LOCAL])
-    }
-
-    /// Like [`Ctr::push`], with a deadline.
-    pub(crate) fn push_within(&self, limit: Duration, (user, password): (&str, &str), reference: &str) -> Finished {
-        let user = format!("{user}:{password}");
-        let push = ["images", "push", "--plain-http", "--user", &user, reference, LOCAL];
-        run_within(self.command().args(push), "", limit)
     }
 
     fn pull(&self, user: Option<(&str, &str)>, reference: &str) -> Finished {
