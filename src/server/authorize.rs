@@ -50,7 +50,8 @@ pub(crate) fn operation(
     };
     let judged = authz::authorize(&state.rules, request);
     let permit = judged.map_err(|refusal| refused(state, &refusal, presented, asks, exchange))?;
-    let passage = Passage::new(state, route, permit).inspect_err(|failure| {
+    let session = presented.token().map(|entry| &entry.state);
+    let passage = Passage::new(state, route, permit, session).inspect_err(|failure| {
         exchange.audit_decision(&presented.judged(state, asks, audit::Result::Failed, &failure.to_string()));
     })?;
     let passage = Arc::new(passage);
@@ -74,7 +75,8 @@ pub(crate) fn path(
     let (caller, service) = (presented.caller(), presented.service(state));
     let judged = authz::authorize_api(&state.rules, request, caller, service, Some(exchange.peer.client));
     let passage = judged.map_err(|refusal| refused(state, &refusal, presented, &[], exchange)).and_then(|permit| {
-        Passage::new(state, route, permit).inspect_err(|failure| {
+        let session = presented.token().map(|entry| &entry.state);
+        Passage::new(state, route, permit, session).inspect_err(|failure| {
             exchange.audit_decision(&presented.judged(state, &[], audit::Result::Failed, &failure.to_string()));
         })
     })?;

@@ -1,18 +1,17 @@
-//! The bodies that pass through: what the client sends upstream, and what goes back to it.
+//! The body of a request on its way upstream, and how bodies break.
 //!
-//! Both stream. A body that breaks off is an error here, never an early end, so that neither side takes it for whole. Trailers
+//! Bodies stream. A body that breaks off is an error here, never an early end, so that neither side takes it for whole. Trailers
 //! are dropped in both directions: they could carry what the header rules took away.
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::progress::{Progress, Stage};
-use super::upstream::UpstreamBody;
 
 /// Why a body broke off.
 #[derive(Debug, thiserror::Error)]
@@ -93,51 +92,5 @@ impl Body for RequestBody {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
-    }
-}
-
-/// The body of a response on its way to the client.
-#[derive(Debug)]
-pub enum ResponseBody {
-    /// One of our own answers.
-    Own(Option<Bytes>),
-    /// What the upstream sends.
-    Upstream(UpstreamBody),
-}
-
-impl ResponseBody {
-    /// A body of our own.
-    pub(crate) fn own(bytes: impl Into<Bytes>) -> Self {
-        let bytes = bytes.into();
-        Self::Own((!bytes.is_empty()).then_some(bytes))
-    }
-}
-
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match self.get_mut() {
-            Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Upstream(body) => {
-                let data = ready!(Pin::new(body).poll_data(context));
-                Poll::Ready(data.map(|data| data.map(Frame::data)))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Own(bytes) => bytes.is_none(),
-            Self::Upstream(body) => body.is_end(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Upstream(body) => body.size_hint(),
-        }
     }
 }

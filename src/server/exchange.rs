@@ -11,11 +11,12 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
-use super::body::{BodyError, ResponseBody};
+use super::body::BodyError;
 use super::challenge::Scheme;
 use super::failure::Failure;
 use super::peer::Peer;
 use super::progress::Progress;
+use super::response_body::ResponseBody;
 use crate::access_log::{Decision, LogWriter, RequestLine};
 use crate::audit::AuditLine;
 use crate::registry::RepositoryName;

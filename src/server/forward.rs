@@ -8,7 +8,7 @@ use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, He
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, request};
 use hyper::body::{Body as _, Incoming};
 
-use super::body::{RequestBody, ResponseBody};
+use super::body::RequestBody;
 use super::challenge::TokenTrouble;
 use super::exchange::Exchange;
 use super::failure::Failure;
@@ -16,6 +16,7 @@ use super::headers;
 use super::location;
 use super::passage::Passage;
 use super::progress::Progress;
+use super::response_body::ResponseBody;
 use super::routes::{RouteAuth, UpstreamCredentials};
 use super::state::State;
 use super::upstream::UpstreamBody;

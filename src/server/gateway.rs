@@ -16,7 +16,6 @@ use http::{Method, Request, Response, StatusCode, request};
 use hyper::body::{Body as _, Incoming};
 
 use super::authorize;
-use super::body::ResponseBody;
 use super::challenge::TokenTrouble;
 use super::exchange::{Exchange, FollowedBody};
 use super::failure::Failure;
@@ -26,6 +25,7 @@ use super::passage::Passage;
 use super::peer::Peer;
 use super::presented::{Presented, present};
 use super::respond::{self, Asked};
+use super::response_body::ResponseBody;
 use super::routes::{Route, RouteAuth};
 use super::state::{JWKS_PATH, Shared, State};
 use super::token_endpoint;
@@ -218,7 +218,7 @@ impl Gateway {
         exchange.decision = Decision::Public;
         let query = Query::parse(head.uri.query()).map_err(RouteError::from)?;
         let permit = authz::permit_public(PathRequest { method: head.method.clone(), path, query });
-        let passage = Passage::new(state, route, permit)?;
+        let passage = Passage::new(state, route, permit, None)?;
         let permitted =
             Permitted { passage: &passage, head, body, host, token: None, peer: self.peer, worker: self.worker };
         forward::forward(state, permitted, exchange).await

@@ -7,6 +7,7 @@ use http::uri::PathAndQuery;
 
 use super::failure::Failure;
 use super::routes::{Route, UpstreamCredentials};
+use super::session::{HeaderKey, Session};
 use super::state::State;
 use crate::authz::{PathRequest, Permit, Permitted};
 use crate::registry::{Operation, Scope};
@@ -26,10 +27,22 @@ pub(crate) struct Passage {
 }
 
 impl Passage {
-    /// Makes ready what a permit allows.
-    pub(crate) fn new(state: &State, route: &Arc<Route>, permit: Permit) -> Result<Self, Failure> {
+    /// Makes ready what a permit allows. `session` is that of the token it came by, if it did.
+    pub(crate) fn new(
+        state: &State,
+        route: &Arc<Route>,
+        permit: Permit,
+        session: Option<&Session>,
+    ) -> Result<Self, Failure> {
         let identity = match (&route.credentials, permit.document()) {
-            (UpstreamCredentials::Identity(identity), Some(document)) => identity.value(&document)?,
+            (UpstreamCredentials::Identity(identity), Some(document)) => match session {
+                Some(session) => {
+                    let facts = permit.facts().filter(|_| identity.reads_request());
+                    let key = HeaderKey::new(&route.prefix, facts.as_ref());
+                    session.header(permit.caller(), key, || identity.value(&document))?
+                }
+                None => identity.value(&document)?,
+            },
             _ => None,
         };
         let target = match permit.permitted() {

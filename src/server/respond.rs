@@ -6,9 +6,9 @@ use http::header::{
 use http::{Response, StatusCode};
 use serde_json::json;
 
-use super::body::ResponseBody;
 use super::challenge::{self, Scheme, TokenTrouble};
 use super::failure::{Failure, TokenRequestError};
+use super::response_body::ResponseBody;
 use super::upstream::UpstreamError;
 use crate::registry::{ErrorCode, OciError, Scope};
 

@@ -10,10 +10,10 @@ use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::body::ResponseBody;
 use super::exchange::Exchange;
 use super::failure::{Failure, TokenRequestError};
 use super::respond;
+use super::response_body::ResponseBody;
 use super::state::State;
 use crate::authn::{self, Credentials, Refused};
 use crate::registry::query::Query;
