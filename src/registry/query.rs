@@ -8,6 +8,8 @@ use super::escape::{EscapeError, escape_into, unescape};
 
 /// The longest query in bytes, as sent.
 pub const MAX_QUERY: usize = 8192;
+/// The longest form in bytes, as sent. A password may be somebody else's token.
+pub const MAX_FORM: usize = 64 * 1024;
 /// The most pairs in a query.
 pub const MAX_PAIRS: usize = 256;
 
@@ -25,8 +27,8 @@ pub struct Query(Vec<(String, String)>);
 /// Why a query is refused. Each of them is the client's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
-    /// Over [`MAX_QUERY`] bytes.
-    #[error("the query is longer than {MAX_QUERY} bytes")]
+    /// Over [`MAX_QUERY`] bytes, or for a form [`MAX_FORM`].
+    #[error("the query is too long")]
     TooLong,
     /// Over [`MAX_PAIRS`] pairs.
     #[error("the query has more than {MAX_PAIRS} parameters")]
@@ -52,6 +54,15 @@ impl Query {
         if raw.contains('#') {
             return Err(QueryError::BadCharacter);
         }
+        Self::pairs(raw)
+    }
+
+    /// Decodes a body of type `application/x-www-form-urlencoded`, which may be longer than a query.
+    pub fn parse_form(raw: &str) -> Result<Self, QueryError> {
+        if raw.len() > MAX_FORM { Err(QueryError::TooLong) } else { Self::pairs(raw) }
+    }
+
+    fn pairs(raw: &str) -> Result<Self, QueryError> {
         let mut pairs = Vec::new();
         for pair in raw.split('&').filter(|pair| !pair.is_empty()) {
             if pairs.len() == MAX_PAIRS {
@@ -164,6 +175,9 @@ mod tests {
             assert_eq!(Query::parse(Some(raw)), Err(error), "{raw}");
         }
         assert_eq!(Query::parse(Some(&"a".repeat(MAX_QUERY + 1))), Err(QueryError::TooLong));
+        assert!(Query::parse_form(&"a".repeat(MAX_FORM)).is_ok());
+        assert_eq!(Query::parse_form(&"a".repeat(MAX_FORM + 1)), Err(QueryError::TooLong));
+        assert_eq!(Query::parse_form("a=#").unwrap().get("a"), Some("#"));
         assert!(Query::parse(Some(&"a&".repeat(MAX_PAIRS))).is_ok());
         assert_eq!(Query::parse(Some(&"a&".repeat(MAX_PAIRS + 1))), Err(QueryError::TooMany));
     }

@@ -147,7 +147,7 @@ mod tests {
         Caller::Known(Arc::new(Subject::new(UserName::parse("alice").unwrap(), groups, "users".into())))
     }
 
-    fn facts<'a>(action: RequestAction, reference: Option<&'a str>) -> RequestFacts<'a> {
+    fn facts(action: RequestAction, reference: Option<&str>) -> RequestFacts<'_> {
         let (repository, method) = (Some("team/app"), Some(&Method::PUT));
         RequestFacts { kind: Kind::Repository, repository, reference, path: None, action, method }
     }

@@ -16,14 +16,11 @@ use super::respond;
 use super::response_body::ResponseBody;
 use super::state::State;
 use crate::authn::{self, Credentials, Refused};
-use crate::registry::query::Query;
+use crate::registry::query::{MAX_FORM, Query};
 use crate::registry::{AccessSet, scope};
 use crate::secret::Secret;
 use crate::subject::Caller;
 use crate::token::{Grant, IssueError, TokenKind};
-
-/// The largest form.
-const MAX_FORM: usize = 64 * 1024;
 
 /// A request for a token, parsed.
 struct TokenRequest {
@@ -151,7 +148,7 @@ async fn form(
     let text = zeroize::Zeroizing::new(
         String::from_utf8(bytes.to_vec()).map_err(|_| TokenRequestError::Invalid("the form is not UTF-8"))?,
     );
-    let form = Query::parse(Some(&text)).map_err(|_| TokenRequestError::Invalid("the form cannot be decoded"))?;
+    let form = Query::parse_form(&text).map_err(|_| TokenRequestError::Invalid("the form cannot be decoded"))?;
     let credentials = match single(&form, "grant_type")? {
         Some("password") => {
             let user = single(&form, "username")?.ok_or(TokenRequestError::Invalid("username is missing"))?;

@@ -13,6 +13,7 @@ mod buildah;
 mod client;
 mod ctr;
 mod curl;
+mod dev;
 mod docker;
 mod forward_token;
 mod htpasswd;
