@@ -135,8 +135,7 @@ fn tell(
 
 fn mint(state: &State, passage: &Passage, audience: &str) -> Result<Secret, Failure> {
     // A mount needs no pull on its target, but distribution asks for it: any POST may become an upload there.
-    let asks = passage.operation().map(Operation::asks).unwrap_or_default();
-    let access: AccessSet = asks.into_iter().collect();
+    let access: AccessSet = passage.asks().into_iter().collect();
     state.issuer.mint(passage.permit().caller(), audience, &access).map_err(|_| Failure::Signing)
 }
 
@@ -146,7 +145,7 @@ fn rejected(state: &State, passage: &Passage, issued: Option<u64>) -> Failure {
     let old = issued.is_some_and(|issued| state.clock.now().saturating_sub(issued) > FRESH);
     if old && matches!(credentials, UpstreamCredentials::ForwardToken) {
         return Failure::Challenged {
-            asks: passage.needs(),
+            asks: passage.asks(),
             trouble: TokenTrouble::Invalid("the registry did not accept the token; it may have expired".to_owned()),
         };
     }

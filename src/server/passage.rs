@@ -68,9 +68,9 @@ impl Passage {
         }
     }
 
-    /// What a token needs to grant for it.
-    pub(crate) fn needs(&self) -> Vec<Scope> {
-        self.operation().map(Operation::needs).unwrap_or_default()
+    /// The scopes to ask for it.
+    pub(crate) fn asks(&self) -> Vec<Scope> {
+        self.operation().map(Operation::asks).unwrap_or_default()
     }
 }
 
