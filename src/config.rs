@@ -187,9 +187,8 @@ fn sections<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>, lints: bool) -> 
     let token = token::token(one(root.take("token")), server.as_ref());
     let upstreams = upstream::upstreams(many(root.take("upstream")));
     let routes = route::routes(many(root.take("route")), &upstreams);
-    let identity = identity::identity(one(root.take("identity")));
-    let reserved = identity.as_ref().map_or(&[][..], |identity| &identity.reserved);
-    let users = users::users(root.take("users"), reserved);
+    let (identity, reserved) = identity::identity(one(root.take("identity")));
+    let users = users::users(root.take("users"), &reserved);
     let authn = users::authn(root.take("authn").map(|item| item.sections()), &users);
     let local = !authn.iter().any(|member| matches!(member, Member::Htpasswd { .. }));
     let groups = users::groups(root.take("groups"), local.then_some(&users.names));

@@ -57,8 +57,9 @@ const TAKEN: [&str; 19] = [
     "www-authenticate",
 ];
 
-/// Reads the section, or its defaults when it is missing.
-pub(super) fn identity(section: Option<Section<'_>>) -> Option<Identity> {
+/// Reads the section, or its defaults when it is missing. The reserved names are known even when the rest is wrong, so that one
+/// mistake does not hide another.
+pub(super) fn identity(section: Option<Section<'_>>) -> (Option<Identity>, Vec<UserName>) {
     let mut header = Some(HeaderName::from_static("x-authentication-service"));
     let (mut username, mut reserved, mut anonymous) = (Some(USERNAME.to_owned()), reserved_names(None), false);
     let (mut strip, mut max_header, mut own) = (Vec::new(), 8160, None);
@@ -78,11 +79,14 @@ pub(super) fn identity(section: Option<Section<'_>>) -> Option<Identity> {
         max_header = section.size("max_header", max_header, 64..=65_536);
         section.finish();
     }
-    let filter = match own {
-        Some(own) => own?,
-        None => default_filter().ok()?,
+    let filter = own.unwrap_or_else(|| default_filter().ok());
+    let identity = match (header, filter, username) {
+        (Some(header), Some(filter), Some(username)) => {
+            Some(Identity { header, filter, username, reserved: reserved.clone(), anonymous, strip, max_header })
+        }
+        _ => None,
     };
-    Some(Identity { header: header?, filter, username: username?, reserved, anonymous, strip, max_header })
+    (identity, reserved)
 }
 
 /// The filter of a configuration that has none.

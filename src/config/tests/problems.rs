@@ -231,6 +231,11 @@ fn names_that_nobody_may_have() {
     assert!(said.contains("nobody can be called \"writer\"\n --> gateway.toml:8:8\n"), "{said}");
     assert!(said.contains("\"a:b\" is no user name\n  --> gateway.toml:10:8\n"), "{said}");
     assert_eq!(said.matches("error:").count(), 3, "{said}");
+    // A mistake in what reserves them does not hide it.
+    let said =
+        problems("[identity]\nelevated = ['writer']\nfilter = 'env'\n[users.writer]\npassword_hash.env = 'HASH'\n");
+    assert!(said.contains("nobody can be called \"writer\""), "{said}");
+    assert_eq!(said.matches("error:").count(), 2, "{said}");
 }
 
 #[test]
