@@ -9,6 +9,7 @@ use super::item::Item;
 use super::reader::Section;
 use super::upstream::{Credentials, Upstreams, credentials};
 use crate::jq::Filter;
+use crate::registry::path::is_of_registry;
 
 /// `[[route]]`.
 #[derive(Debug)]
@@ -35,9 +36,6 @@ pub enum RouteAuth {
     /// Not at all; `Authorization` is stripped.
     Public,
 }
-
-/// Where the registry's own endpoints are: only these can be judged by its grammar, and only by it.
-const REGISTRY: [&str; 2] = ["/v2", "/extensions/v2"];
 
 /// Reads the routes, and sorts them by prefix, longest first.
 pub(super) fn routes(sections: Vec<Section<'_>>, upstreams: &Upstreams) -> Vec<Route> {
@@ -122,9 +120,7 @@ pub(super) fn is_normal_path(text: &str) -> bool {
 
 /// The registry's paths are for registry routes, and registry routes are for them.
 fn fits(item: &Item<'_>, prefix: &str, auth: RouteAuth) {
-    let within = REGISTRY
-        .iter()
-        .any(|root| prefix.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
+    let within = is_of_registry(prefix);
     match auth {
         RouteAuth::Registry if !within => {
             let message = format!("a route with `auth = \"registry\"` cannot have the prefix \"{prefix}\"");

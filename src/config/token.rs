@@ -8,6 +8,7 @@ use super::item::Item;
 use super::reader::Section;
 use super::server::{Server, address};
 use crate::keys::KeyIdFormat;
+use crate::registry::path::{ROOTS, is_at_or_below};
 
 /// `[token]`.
 #[derive(Debug)]
@@ -101,8 +102,8 @@ fn endpoint(item: &Item<'_>) -> Option<String> {
         );
         return None;
     }
-    let taken = ["/v2", "/extensions/v2", "/.well-known", "/healthz", "/readyz"];
-    if let Some(taken) = taken.iter().find(|taken| text == **taken || text.starts_with(&format!("{taken}/"))) {
+    let mut taken = ROOTS.into_iter().chain(["/.well-known", "/healthz", "/readyz"]);
+    if let Some(taken) = taken.find(|taken| is_at_or_below(text, taken)) {
         item.fail(
             "wrong-value",
             format!("the token endpoint cannot be at \"{text}\""),

@@ -127,6 +127,20 @@ fn slashes(text: &str) -> usize {
     text.bytes().filter(|&byte| byte == b'/').count()
 }
 
+/// Where the endpoints of the registry's grammar are. What lies there is judged by the grammar, and nothing else is.
+pub const ROOTS: [&str; 2] = ["/v2", "/extensions/v2"];
+
+/// Whether a decoded path, or a prefix of paths, lies at one of [`ROOTS`] or below it.
+pub fn is_of_registry(path: &str) -> bool {
+    ROOTS.iter().any(|root| is_at_or_below(path, root))
+}
+
+/// Whether a decoded path is `prefix`, or continues it with another segment. A slash at the end of `prefix` means nothing.
+pub fn is_at_or_below(path: &str, prefix: &str) -> bool {
+    let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -206,5 +220,18 @@ mod tests {
                 prop_assert_eq!(again, path);
             }
         }
+    }
+
+    #[test]
+    fn prefixes_end_at_segments() {
+        for (path, prefix) in
+            [("/v2", "/v2"), ("/v2/", "/v2/"), ("/v2/a", "/v2/"), ("/v2/a", "/v2"), ("/a", "/"), ("/v2", "/v2/")]
+        {
+            assert!(is_at_or_below(path, prefix), "{path} {prefix}");
+        }
+        for (path, prefix) in [("/v2x", "/v2"), ("/v2x/a", "/v2/"), ("/v", "/v2"), ("/a/v2", "/v2")] {
+            assert!(!is_at_or_below(path, prefix), "{path} {prefix}");
+        }
+        assert!(is_of_registry("/v2/") && is_of_registry("/extensions/v2/x") && !is_of_registry("/extensions/v20"));
     }
 }

@@ -8,7 +8,7 @@ use http::HeaderValue;
 use super::challenge::Scheme;
 use super::upstream::Upstream;
 use crate::identity::IdentityHeader;
-use crate::registry::path::RequestPath;
+use crate::registry::path::{RequestPath, is_at_or_below, is_of_registry};
 
 /// How the requests of a route are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,19 +102,12 @@ impl Routes {
     /// What belongs to the registry's grammar is never taken by another kind of route: a public route `/` does not open `/v2/`.
     pub(crate) fn find(&self, path: &RequestPath) -> Option<&Arc<Route>> {
         let path = path.as_str();
-        let of_registry = REGISTRY.iter().any(|prefix| is_below(path, prefix));
+        let of_registry = is_of_registry(path);
         self.0
             .iter()
-            .find(|route| is_below(path, &route.prefix))
+            .find(|route| is_at_or_below(path, &route.prefix))
             .filter(|route| !of_registry || route.auth == RouteAuth::Registry)
     }
-}
-
-/// Where the endpoints of the registry's grammar are.
-const REGISTRY: [&str; 2] = ["/v2", "/extensions/v2"];
-
-fn is_below(path: &str, prefix: &str) -> bool {
-    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 #[cfg(test)]

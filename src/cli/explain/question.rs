@@ -7,7 +7,7 @@ use http::Method;
 use crate::cli::console::Failure;
 use crate::config::{Config, RouteAuth};
 use crate::document::{Kind, RequestAction, RequestFacts};
-use crate::registry::path::RequestPath;
+use crate::registry::path::{RequestPath, is_at_or_below, is_of_registry};
 use crate::registry::{Operation, OperationAction, RepositoryName};
 
 /// What somebody wants to do.
@@ -23,9 +23,6 @@ enum Resource {
     Catalog,
     Path(RequestPath),
 }
-
-/// Where the endpoints of the registry's grammar are.
-const REGISTRY: [&str; 2] = ["/v2", "/extensions/v2"];
 
 /// One question to the rules.
 pub(super) struct Question<'a> {
@@ -131,8 +128,8 @@ impl Asked {
         };
         // As the server finds it: longest prefix first, and what belongs to the registry's grammar is taken by no other
         // kind of route.
-        let of_registry = REGISTRY.iter().any(|prefix| is_below(path, prefix));
-        let route = config.routes.iter().find(|route| is_below(path, &route.prefix));
+        let of_registry = is_of_registry(path.as_str());
+        let route = config.routes.iter().find(|route| is_at_or_below(path.as_str(), &route.prefix));
         let Some(route) = route.filter(|route| !of_registry || route.auth == RouteAuth::Registry) else {
             notes.push("no [[route]] covers this path, so it is refused with 404, whatever the rules say".into());
             return Ok(Some(false));
@@ -194,12 +191,6 @@ impl fmt::Display for Asked {
             None => write!(f, ", {}", self.method),
         }
     }
-}
-
-/// Whether a path is at a prefix or below it, on segment boundaries.
-fn is_below(path: &RequestPath, prefix: &str) -> bool {
-    let rest = path.as_str().strip_prefix(prefix.trim_end_matches('/'));
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// An action as arguments and scopes name it.
