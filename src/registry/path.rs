@@ -88,7 +88,7 @@ fn segments(path: &str) -> impl Iterator<Item = &str> {
 }
 
 /// [`RequestPath::parse`] without a copy where nothing is escaped.
-pub(super) fn decode(raw: &str) -> Result<Cow<'_, str>, PathError> {
+fn decode(raw: &str) -> Result<Cow<'_, str>, PathError> {
     if raw.len() > MAX_PATH {
         return Err(PathError::TooLong);
     }

@@ -16,16 +16,17 @@ use crate::audit;
 use crate::authz::{self, PathRequest, Refusal};
 use crate::registry::{AccessSet, Action, Actions, Operation, Resource, Scope};
 
-/// Decides about an operation of the registry, or finds what was decided for the same token before.
+/// Decides about an operation of the registry, which `asks` for these scopes, or finds what was decided for the same token
+/// before.
 pub(crate) fn operation(
     state: &State,
     route: &Arc<Route>,
     head: &request::Parts,
     operation: Operation,
+    asks: &[Scope],
     presented: &Presented,
     exchange: &Exchange,
 ) -> Result<Arc<Passage>, Failure> {
-    let asks = &operation.asks();
     let client = exchange.peer.client;
     let reads = matches!(head.method, Method::GET | Method::HEAD);
     let kept = presented.token().filter(|_| reads).map(|entry| {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::challenge::TokenTrouble;
 use super::headers::{FramingError, ResponseFramingError};
 use super::upstream::UpstreamError;
+use crate::authn::Refused;
 use crate::identity::IdentityError;
 use crate::registry::{RouteError, Scope};
 
@@ -77,6 +78,17 @@ pub enum Failure {
     /// A request to the token endpoint that is not in order.
     #[error(transparent)]
     TokenRequest(#[from] TokenRequestError),
+}
+
+impl Failure {
+    /// What a refusal of the chain becomes; `wrong` says what wrong credentials are at this place.
+    pub(crate) fn of_login(refused: Refused, wrong: impl FnOnce() -> Self) -> Self {
+        match refused {
+            Refused::Wrong => wrong(),
+            Refused::Busy => Self::Busy,
+            Refused::Unavailable => Self::AuthenticationUnavailable,
+        }
+    }
 }
 
 /// What is wrong with a request to the token endpoint.

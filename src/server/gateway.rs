@@ -34,6 +34,7 @@ use crate::authz::{self, PathRequest};
 use crate::registry::path::RequestPath;
 use crate::registry::query::Query;
 use crate::registry::{Operation, RouteError};
+use crate::secret::Secret;
 use crate::token::TokenKind;
 
 /// `X-Registry-Supports-Signatures`, which podman and skopeo look for on the ping.
@@ -139,11 +140,11 @@ impl Gateway {
         }
         let route = state.routes.find(&path).ok_or(Failure::NoRoute)?;
         exchange.scheme = route.auth.scheme();
-        let way = Way { state, route, head, body, host };
+        let way = Way { state, route, path, head, body, host };
         match route.auth {
             RouteAuth::Registry => self.registry(way, exchange).await,
-            RouteAuth::Api => self.api(way, path, exchange).await,
-            RouteAuth::Public => self.public(way, path, exchange).await,
+            RouteAuth::Api => self.api(way, exchange).await,
+            RouteAuth::Public => self.public(way, exchange).await,
         }
     }
 
@@ -166,8 +167,8 @@ impl Gateway {
 
     /// A route with `auth = "registry"`.
     async fn registry(&self, way: Way<'_>, exchange: &mut Exchange) -> Result<Response<ResponseBody>, Failure> {
-        let Way { state, route, head, body, host } = way;
-        let operation = Operation::parse(&head.method, head.uri.path(), head.uri.query())?;
+        let Way { state, route, head, .. } = &way;
+        let operation = Operation::at(&head.method, &way.path, head.uri.query())?;
         exchange.operation = Some(operation.name());
         exchange.repository = operation.repository().cloned();
         exchange.signatures = operation.is_ping() && route.signatures;
@@ -176,51 +177,40 @@ impl Gateway {
         if operation.is_ping() {
             return ping(&presented, exchange);
         }
-        let passage = authorize::operation(state, route, &head, operation, &presented, exchange)?;
+        let passage = authorize::operation(state, route, head, operation, &asks, &presented, exchange)?;
         exchange.decision = Decision::Allowed;
-        let token = presented.into_token();
-        let permitted = Permitted { passage: &passage, head, body, host, token, peer: self.peer, worker: self.worker };
-        forward::forward(state, permitted, exchange).await
+        self.onward(way, &passage, presented.into_token(), exchange).await
     }
 
     /// A route with `auth = "api"`.
-    async fn api(
-        &self,
-        way: Way<'_>,
-        path: RequestPath,
-        exchange: &mut Exchange,
-    ) -> Result<Response<ResponseBody>, Failure> {
-        let Way { state, route, head, body, host } = way;
+    async fn api(&self, way: Way<'_>, exchange: &mut Exchange) -> Result<Response<ResponseBody>, Failure> {
         exchange.operation = Some("api");
-        let query = Query::parse(head.uri.query()).map_err(RouteError::from)?;
-        let presented = present(state, &head.headers, TokenKind::Api, &[], exchange).await?;
-        let request = PathRequest { method: head.method.clone(), path, query };
-        let passage = authorize::path(state, route, request, &presented, exchange)?;
+        let request = way.path_request()?;
+        let presented = present(way.state, &way.head.headers, TokenKind::Api, &[], exchange).await?;
+        let passage = authorize::path(way.state, way.route, request, &presented, exchange)?;
         exchange.decision = Decision::Allowed;
-        let token = presented.into_token();
-        forward::forward(
-            state,
-            Permitted { passage: &passage, head, body, host, token, peer: self.peer, worker: self.worker },
-            exchange,
-        )
-        .await
+        self.onward(way, &passage, presented.into_token(), exchange).await
     }
 
     /// A route with `auth = "public"`.
-    async fn public(
-        &self,
-        way: Way<'_>,
-        path: RequestPath,
-        exchange: &mut Exchange,
-    ) -> Result<Response<ResponseBody>, Failure> {
-        let Way { state, route, head, body, host } = way;
+    async fn public(&self, way: Way<'_>, exchange: &mut Exchange) -> Result<Response<ResponseBody>, Failure> {
         exchange.operation = Some("public");
         exchange.decision = Decision::Public;
-        let query = Query::parse(head.uri.query()).map_err(RouteError::from)?;
-        let permit = authz::permit_public(PathRequest { method: head.method.clone(), path, query });
-        let passage = Passage::new(state, route, permit, None)?;
-        let permitted =
-            Permitted { passage: &passage, head, body, host, token: None, peer: self.peer, worker: self.worker };
+        let permit = authz::permit_public(way.path_request()?);
+        let passage = Passage::new(way.state, way.route, permit, None)?;
+        self.onward(way, &passage, None, exchange).await
+    }
+
+    /// To the upstream.
+    async fn onward(
+        &self,
+        way: Way<'_>,
+        passage: &Passage,
+        token: Option<(Secret, u64)>,
+        exchange: &mut Exchange,
+    ) -> Result<Response<ResponseBody>, Failure> {
+        let Way { state, head, body, host, .. } = way;
+        let permitted = Permitted { passage, head, body, host, token, peer: self.peer, worker: self.worker };
         forward::forward(state, permitted, exchange).await
     }
 }
@@ -229,10 +219,19 @@ impl Gateway {
 struct Way<'a> {
     state: &'a State,
     route: &'a Arc<Route>,
+    path: RequestPath,
     head: request::Parts,
     body: Incoming,
     /// The host as the client wrote it.
     host: HeaderValue,
+}
+
+impl Way<'_> {
+    /// The request as routes without a grammar of their own judge it.
+    fn path_request(&self) -> Result<PathRequest, RouteError> {
+        let query = Query::parse(self.head.uri.query())?;
+        Ok(PathRequest { method: self.head.method.clone(), path: self.path.clone(), query })
+    }
 }
 
 /// `/v2/`: the gateway answers itself. Without any credentials it is always challenged, or clients would never send theirs.

@@ -11,7 +11,7 @@ use super::session::Session;
 use super::state::State;
 use super::trail::Judged;
 use crate::audit;
-use crate::authn::{self, Credentials, Refused};
+use crate::authn::{self, Credentials};
 use crate::registry::Scope;
 use crate::secret::Secret;
 use crate::subject::Caller;
@@ -81,12 +81,8 @@ pub(crate) async fn present(
         Credentials::Password { user, password } => {
             let verdict = state.chain.authenticate(&user, &password).await;
             exchange.claimed = Some(user);
-            match verdict {
-                Ok(subject) => Presented::Password(Caller::Known(subject)),
-                Err(Refused::Wrong) => return Err(wrong()),
-                Err(Refused::Busy) => return Err(Failure::Busy),
-                Err(Refused::Unavailable) => return Err(Failure::AuthenticationUnavailable),
-            }
+            let subject = verdict.map_err(|refused| Failure::of_login(refused, wrong))?;
+            Presented::Password(Caller::Known(subject))
         }
         Credentials::Bearer(text) => verify(state, text, kind)
             .map_err(|why| Failure::Challenged { asks: asks.to_vec(), trouble: TokenTrouble::Invalid(why) })?,

@@ -15,10 +15,9 @@ use super::failure::{Failure, TokenRequestError};
 use super::respond;
 use super::response_body::ResponseBody;
 use super::state::State;
-use crate::authn::{self, Credentials, Refused};
+use crate::authn::{self, Credentials};
 use crate::registry::query::{MAX_FORM, Query};
 use crate::registry::{AccessSet, scope};
-use crate::secret::Secret;
 use crate::subject::Caller;
 use crate::token::{Grant, IssueError, TokenKind};
 
@@ -71,7 +70,9 @@ pub(crate) async fn answer(
         Credentials::Anonymous => Caller::Anonymous,
         Credentials::Password { user, password } => {
             exchange.claimed = Some(user.clone());
-            Caller::Known(authenticate(state, user, password).await?)
+            let verdict = state.chain.authenticate(user, password).await;
+            let wrong = || TokenRequestError::WrongCredentials.into();
+            Caller::Known(verdict.map_err(|refused| Failure::of_login(refused, wrong))?)
         }
         Credentials::Bearer(_) | Credentials::Malformed => return Err(TokenRequestError::WrongCredentials.into()),
     };
@@ -105,19 +106,7 @@ pub(crate) async fn answer(
     Ok((response, granted))
 }
 
-async fn authenticate(
-    state: &State,
-    user: &str,
-    password: &Secret,
-) -> Result<std::sync::Arc<crate::subject::Subject>, Failure> {
-    state.chain.authenticate(user, password).await.map_err(|refused| match refused {
-        Refused::Wrong => TokenRequestError::WrongCredentials.into(),
-        Refused::Busy => Failure::Busy,
-        Refused::Unavailable => Failure::AuthenticationUnavailable,
-    })
-}
-
-/// Reads a form: `grant_type=password`, or a request for an anonymous or Basic token in the shape of a form.
+/// Reads a form with `grant_type=password`; no other grant is served.
 async fn form(
     state: &State,
     headers: &HeaderMap,

@@ -147,7 +147,7 @@ impl Asked {
     /// A path of the registry API is judged by what it does to which repository.
     fn is_registry(&self, path: &RequestPath, prefix: &str) -> Failure {
         let message = format!("the route `{prefix}` is judged by repository, not by path");
-        let Ok(operation) = Operation::parse(&self.method, &path.encoded(), None) else {
+        let Ok(operation) = Operation::at(&self.method, path, None) else {
             return Failure::usage(message).hint(format!(
                 "and {} {} is nothing that the registry API knows",
                 self.method,

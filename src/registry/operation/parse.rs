@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use crate::registry::path::decode;
+use crate::registry::path::RequestPath;
 use crate::registry::query::Query;
 use crate::registry::route::{Endpoint, endpoint};
 use crate::registry::{Digest, Reference, RepositoryName, RouteError, SessionId, Tag};
@@ -20,8 +20,12 @@ impl Operation {
     /// assert_eq!(operation.path_and_query(), "/v2/team/app/manifests/v1?ns=docker.io");
     /// ```
     pub fn parse(method: &Method, path: &str, query: Option<&str>) -> Result<Self, RouteError> {
-        let path = decode(path)?;
-        let endpoint = endpoint(&path).ok_or(RouteError::NoEndpoint)?;
+        Self::at(method, &RequestPath::parse(path)?, query)
+    }
+
+    /// As [`Operation::parse`], for a path that is decoded already.
+    pub fn at(method: &Method, path: &RequestPath, query: Option<&str>) -> Result<Self, RouteError> {
+        let endpoint = endpoint(path.as_str()).ok_or(RouteError::NoEndpoint)?;
         let verb = Verb::of(method).ok_or(RouteError::Method { allowed: endpoint.methods() })?;
         let (authority, parameters) = split(Query::parse(query)?)?;
         match (endpoint, verb) {
