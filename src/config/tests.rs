@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Config, Credentials, LogTarget, Member, RouteAuth};
+use super::{Config, Credentials, Kind, LogTarget, Member, Pulp, RouteAuth};
 
 mod example;
 mod lints;
@@ -123,6 +123,20 @@ credentials = 'identity'
     );
     assert_eq!(config.upstreams[0].pool_idle_timeout, Duration::from_secs(4));
     assert_eq!(config.upstreams[0].url.to_string(), "http://127.0.0.1:1/");
+}
+
+#[test]
+fn a_pulp_has_defaults_of_its_own() {
+    let settings = |more: &str| {
+        let text = format!("{SERVER}[[upstream]]\nname = 'pulp'\nurl = 'http://pulp:80'\n{more}");
+        let upstream = parse(&text).upstreams.remove(0);
+        (upstream.kind, [upstream.pool, upstream.signatures, upstream.chunk_uploads, upstream.verify_digests])
+    };
+    let pulp = |api_root: &str, domains| Kind::Pulp(Pulp { api_root: api_root.into(), domains });
+    assert_eq!(settings(""), (Kind::Registry, [true, false, false, false]));
+    assert_eq!(settings("kind = 'pulp'"), (pulp("/pulp/", false), [false, true, true, true]));
+    let moved = "kind = 'pulp'\napi_root = '/a/b/'\ndomains = true\npool = true\nverify_digests = false";
+    assert_eq!(settings(moved), (pulp("/a/b/", true), [true, true, true, false]));
 }
 
 #[test]

@@ -8,10 +8,14 @@ use http::Uri;
 
 use super::item::Item;
 use super::reader::Section;
+use super::route::is_normal_path;
 use super::server::TIMEOUTS;
 use super::source::Span;
 use super::url::{PublicUrl, public_url, upstream_url};
 use crate::secret::Secret;
+
+/// Pulp's own default.
+const API_ROOT: &str = "/pulp/";
 
 /// `[[upstream]]`.
 #[derive(Debug)]
@@ -20,9 +24,11 @@ pub struct Upstream {
     pub name: Arc<str>,
     /// `http://host:port`, without a path.
     pub url: Uri,
+    /// What kind of server it is.
+    pub kind: Kind,
     /// What it is told about the caller.
     pub credentials: Credentials,
-    /// Whether connections are kept and used again (default true).
+    /// Whether connections are kept and used again (default true; false for Pulp).
     pub pool: bool,
     /// How long a pooled connection may be idle (default 4 s; keep it below the upstream's own limit).
     pub pool_idle_timeout: Duration,
@@ -32,10 +38,32 @@ pub struct Upstream {
     pub response_timeout: Duration,
     /// Whether cross-repository mounts are forwarded as such (default true); otherwise they become plain uploads.
     pub mounts: bool,
-    /// `X-Registry-Supports-Signatures: 1` on the gateway's own `/v2/` answers.
+    /// `X-Registry-Supports-Signatures: 1` on the gateway's own `/v2/` answers (default false; true for Pulp).
     pub signatures: bool,
+    /// Whether the bodies of uploads and manifests go upstream chunked (default false; true for Pulp).
+    pub chunk_uploads: bool,
+    /// Whether bodies that must fit a digest are held against it on their way (default false; true for Pulp).
+    pub verify_digests: bool,
     /// Origins of the upstream's content (`http://host:port`), made path-absolute in `Location` and `Link`.
     pub content_origins: Vec<PublicUrl>,
+}
+
+/// What kind of server an upstream is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A registry that keeps to the distribution specification, or any other server.
+    Registry,
+    /// The API app of Pulp.
+    Pulp(Pulp),
+}
+
+/// How a Pulp is set up, as far as its paths tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pulp {
+    /// Pulp's `API_ROOT`, which begins and ends with `/`; the REST API is at `api/v3/` below it.
+    pub api_root: String,
+    /// Pulp's `DOMAIN_ENABLED`: a segment for the domain stands between the two, and after `/v2/`.
+    pub domains: bool,
 }
 
 /// What an upstream is told about the caller.
@@ -100,12 +128,18 @@ fn upstream(mut section: Section<'_>, name: Option<Item<'_>>) -> Option<Upstream
         Some(item) => credentials(&item),
         None => Some(Credentials::Identity),
     };
-    let pool = section.boolean("pool", true);
+    let kind = kind(&mut section);
+    let is_pulp = matches!(kind, Some(Kind::Pulp(_)));
+    // Each answer of Pulp's API app closes its connection.
+    let pool = section.boolean("pool", !is_pulp);
     let pool_idle_timeout = section.duration("pool_idle_timeout", Duration::from_secs(4), TIMEOUTS);
     let connect_timeout = section.duration("connect_timeout", Duration::from_secs(5), TIMEOUTS);
     let response_timeout = section.duration("response_timeout", Duration::from_secs(5 * 60), TIMEOUTS);
     let mounts = section.boolean("mounts", true);
-    let signatures = section.boolean("signatures", false);
+    let signatures = section.boolean("signatures", is_pulp);
+    // Pulp takes an upload that broke off for whole, and holds none against its digest.
+    let chunk_uploads = section.boolean("chunk_uploads", is_pulp);
+    let verify_digests = section.boolean("verify_digests", is_pulp);
     let content_origins = section
         .take("content_origins")
         .map_or_else(Vec::new, |item| item.list_or_one().iter().filter_map(public_url).collect());
@@ -113,6 +147,7 @@ fn upstream(mut section: Section<'_>, name: Option<Item<'_>>) -> Option<Upstream
     Some(Upstream {
         name: upstream_name(&name?)?,
         url: url?,
+        kind: kind?,
         credentials: credentials?,
         pool,
         pool_idle_timeout,
@@ -120,8 +155,41 @@ fn upstream(mut section: Section<'_>, name: Option<Item<'_>>) -> Option<Upstream
         response_timeout,
         mounts,
         signatures,
+        chunk_uploads,
+        verify_digests,
         content_origins,
     })
+}
+
+/// `kind`, with the keys that belong to one kind only.
+fn kind(section: &mut Section<'_>) -> Option<Kind> {
+    let is_pulp = match section.take("kind") {
+        Some(item) => item.word(&[("registry", false), ("pulp", true)]),
+        None => Some(false),
+    };
+    let (api_root, domains) = (section.take("api_root"), section.take("domains"));
+    let pulp = Pulp {
+        api_root: api_root.map_or_else(|| Some(API_ROOT.to_owned()), |item| root(&item))?,
+        domains: domains.map_or(Some(false), |item| item.boolean())?,
+    };
+    if is_pulp? {
+        return Some(Kind::Pulp(pulp));
+    }
+    for item in [api_root, domains].into_iter().flatten() {
+        let message = format!("`{}` says how a Pulp is set up, and this upstream is none", item.name);
+        item.reader.warn("unused-key", item.key, message, "set `kind = \"pulp\"`, or leave it out");
+    }
+    Some(Kind::Registry)
+}
+
+fn root(item: &Item<'_>) -> Option<String> {
+    let text = item.text()?;
+    let good = is_normal_path(text) && text.ends_with('/');
+    if !good {
+        let message = format!("\"{}\" is no API_ROOT", item.shown());
+        item.fail("wrong-value", message, "as in Pulp's settings, with `/` on both ends: \"/pulp/\"");
+    }
+    good.then(|| text.to_owned())
 }
 
 /// Names stand in logs: they are short and plain.

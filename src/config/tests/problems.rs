@@ -287,6 +287,8 @@ fn one_error_each() {
         ("[[authn]]\nkind = 'users'\n[[authn]]\nkind = 'users'\n".to_owned(), (7, 8), "one such member"),
         ("[upstream]\nname = 'a'\n".to_owned(), (4, 1), "[[upstream]]"),
         (format!("{UPSTREAM}{UPSTREAM}"), (8, 8), "another upstream \"registry\""),
+        (format!("{UPSTREAM}kind = 'Pulp'\n"), (7, 8), "did you mean \"pulp\""),
+        (format!("{UPSTREAM}kind = 'pulp'\napi_root = '/pulp'\n"), (8, 12), "no API_ROOT"),
         (format!("{UPSTREAM}spool = true\n"), (7, 1), "not built yet"),
         (format!("{UPSTREAM}credentials = 'forward_token'\n"), (7, 15), "did you mean \"forward-token\""),
         ("[[upstream]]\nname = 'a'\nurl = 'https://x'\n".to_owned(), (6, 7), "not built yet"),
