@@ -1,5 +1,5 @@
-//! What the test crates share: processes that end with their test, ports, a registry, a gateway, real clients,
-//! images, a small HTTP client and a relay that sees what goes upstream. What a single crate tests stands in that crate.
+//! What the test crates share: processes that end with their test, ports, a registry, real Pulp, a gateway, real
+//! clients, images, a small HTTP client and a relay that sees what goes upstream. What a single crate tests stands in that crate.
 //!
 //! Everything that is started is owned by a value, ends when the value is dropped (also by a failing test), and lives
 //! in a temporary directory that goes away with it. Should the test process itself be killed, the kernel ends its
@@ -13,6 +13,7 @@ pub(crate) mod http;
 pub(crate) mod image;
 pub(crate) mod port;
 pub(crate) mod process;
+pub(crate) mod pulp;
 pub(crate) mod registry;
 pub(crate) mod relay;
 
