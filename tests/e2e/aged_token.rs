@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::curl::{challenge, claims};
-use crate::docker::Docker;
 use crate::site::{ALICE, Site, directory, settings};
-use crate::skopeo::Skopeo;
+use crate::support::client::docker::Docker;
+use crate::support::client::skopeo::Skopeo;
 use crate::support::gateway::Gateway;
 use crate::support::http::{Reply, Request};
 use crate::support::registry::Registry;
@@ -66,8 +66,8 @@ fn a_push_outlives_its_token() {
     finish(&site, &post(&old).expect(202), &first, &old).expect(201);
     let started = post(&old).expect(202);
 
-    let docker = Docker::start(&site);
-    let skopeo = Skopeo::new(&site, "skopeo");
+    let docker = Docker::start(site.dir("docker"));
+    let skopeo = Skopeo::new(site.dir("skopeo"));
     docker.load(&site.image("docker-image"));
     docker.login(&site.host(), ALICE).ok();
     let image = site.image("skopeo-image");

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::client::Home;
 use crate::site::{ALICE, BOB, Site, denied};
+use crate::support::client::Home;
 use crate::support::process::{Finished, program, run};
 use crate::support::random;
 

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::client::Home;
 use crate::site::{ALICE, BOB, Site};
+use crate::support::client::Home;
 use crate::support::image::{Image, LOCAL};
 use crate::support::process::{Finished, Server, command, program, run};
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::client::Home;
 use crate::site::{ALICE, BOB, CAROL, Site};
+use crate::support::client::Home;
 use crate::support::http::{Reply, read_reply};
 use crate::support::image::MANIFEST;
 use crate::support::process::{command, program, run};

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::client::Home;
 use crate::site::directory;
+use crate::support::client::Home;
 use crate::support::image::Image;
 use crate::support::process::{Server, command, program, run};
 use crate::support::registry::Registry;

@@ -1,8 +1,8 @@
 //! A registry that verifies our tokens itself, configured with nothing but what `tidegate export distribution` prints.
 
-use crate::docker::Docker;
 use crate::site::{ALICE, BOB, CAROL, Site, denied, directory, settings};
-use crate::skopeo::Skopeo;
+use crate::support::client::docker::Docker;
+use crate::support::client::skopeo::Skopeo;
 use crate::support::gateway::{Gateway, Ports, cli};
 use crate::support::http::{Request, get};
 use crate::support::image::LOCAL;
@@ -36,7 +36,7 @@ fn exercise(site: &Site) {
     let other = site.gateway.token(Some(ALICE), &["repository:team/other:pull"]);
     get(site.registry.port, "/v2/team/app/tags/list", Some(&other)).expect(401);
 
-    let skopeo = Skopeo::new(site, "skopeo");
+    let skopeo = Skopeo::new(site.dir("skopeo"));
     let image = site.image("image");
     let app = site.repository("team/app");
     skopeo.push(ALICE, &image, &app).ok();
@@ -50,7 +50,7 @@ fn exercise(site: &Site) {
     site.assert_mounted("team/app", "public/app", 2);
     assert_eq!(site.uploads("public/app"), 1, "only the configuration is uploaded");
     // carol may not read where this skopeo knows the layers to be.
-    let (skopeo, other) = (Skopeo::new(site, "other-skopeo"), site.image("other-image"));
+    let (skopeo, other) = (Skopeo::new(site.dir("other-skopeo")), site.image("other-image"));
     skopeo.push(ALICE, &other, &site.repository("team/source")).ok();
     skopeo.push(CAROL, &other, &site.repository("private/app")).ok();
     site.assert_mounted("team/source", "private/app", 0);
@@ -74,7 +74,7 @@ fn distribution_verifies_what_clients_bring_by_libtrust_ids() {
     let site = site("forward-token", "key_id = \"libtrust\"");
     exercise(&site);
 
-    let docker = Docker::start(&site);
+    let docker = Docker::start(site.dir("docker"));
     let name = format!("{}:v1", site.repository("team/docker"));
     docker.load(&site.image("docker-image"));
     docker.login(&site.host(), ALICE).ok();

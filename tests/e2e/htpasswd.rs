@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::client::Home;
 use crate::site::{Site, directory, settings};
+use crate::support::client::Home;
 use crate::support::gateway::Gateway;
 use crate::support::http::Reply;
 use crate::support::process::{command, program, run};

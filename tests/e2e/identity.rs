@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::site::{ALICE, Site, directory, settings};
-use crate::skopeo::Skopeo;
+use crate::support::client::skopeo::Skopeo;
 use crate::support::gateway::Gateway;
 use crate::support::http::Request;
 use crate::support::registry::Registry;
@@ -50,7 +50,7 @@ fn identity(head: &str) -> Option<Value> {
 #[test]
 fn the_registry_is_told_who_reads_and_that_the_gateway_writes() {
     let (site, relay) = site();
-    let skopeo = Skopeo::new(&site, "skopeo");
+    let skopeo = Skopeo::new(site.dir("skopeo"));
     let image = site.image("image");
     for name in ["team/app", "public/app"] {
         skopeo.push(ALICE, &image, &site.repository(name)).ok();

@@ -10,7 +10,6 @@ mod support;
 
 mod aged_token;
 mod buildah;
-mod client;
 mod ctr;
 mod curl;
 mod dev;

@@ -2,7 +2,7 @@
 
 use crate::curl::{challenge, claims};
 use crate::site::{ALICE, Site};
-use crate::skopeo::Skopeo;
+use crate::support::client::skopeo::Skopeo;
 use crate::support::http::Request;
 
 #[test]
@@ -49,7 +49,7 @@ fn each_public_name_may_have_a_service_of_its_own() {
 #[test]
 fn what_is_pushed_under_one_name_is_pulled_under_another() {
     let site = Site::with(|settings| settings.hosts = vec!["127.0.0.1", "localhost"]);
-    let skopeo = Skopeo::new(&site, "skopeo");
+    let skopeo = Skopeo::new(site.dir("skopeo"));
     let image = site.image("image");
     let other = format!("localhost:{}/team/app", site.gateway.port);
     skopeo.push(ALICE, &image, &other).ok();

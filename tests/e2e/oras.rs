@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use crate::client::Home;
 use crate::pyjwt::python;
 use crate::site::{ALICE, BOB, Site};
+use crate::support::client::Home;
 use crate::support::process::{Finished, command, run_within};
 
 struct Oras {

@@ -1,69 +1,17 @@
 //! podman.
 
-use std::path::PathBuf;
-
-use crate::client::Home;
 use crate::site::{ALICE, BOB, CAROL, Site, denied};
-use crate::skopeo::Skopeo;
-use crate::support::image::{Image, LOCAL};
-use crate::support::process::{Finished, program, run};
-
-struct Podman {
-    home: Home,
-    program: PathBuf,
-}
-
-impl Podman {
-    fn new(site: &Site, name: &str) -> Self {
-        let home = Home::new(site.dir(name));
-        std::fs::write(home.path.join("anonymous.json"), "{}").unwrap();
-        Self { home, program: program("podman", "podman") }
-    }
-
-    fn run(&self, args: &[&str]) -> Finished {
-        let mut command = self.home.command(&self.program);
-        for (option, dir) in
-            [("--root", "root"), ("--runroot", "run"), ("--tmpdir", "libpod"), ("--network-config-dir", "net")]
-        {
-            command.arg(option).arg(self.home.path.join(dir));
-        }
-        command.args(["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--events-backend", "none"]);
-        run(command.args(args), "")
-    }
-
-    fn login(&self, site: &Site, (user, password): (&str, &str)) -> Finished {
-        let auth = self.home.at("auth.json");
-        self.run(&["login", "--authfile", &auth, "--tls-verify=false", "-u", user, "-p", password, &site.host()])
-    }
-
-    fn load(&self, image: &Image) {
-        self.run(&["load", "-q", "-i", image.docker_tar.to_str().unwrap()]).ok();
-    }
-
-    /// `verb` with the login's credentials.
-    fn remote(&self, verb: &[&str], rest: &[&str]) -> Finished {
-        let auth = self.home.at("auth.json");
-        self.run(&[verb, &["--authfile", &auth, "--tls-verify=false"], rest].concat())
-    }
-
-    fn anonymous_pull(&self, reference: &str) -> Finished {
-        self.run(&["pull", "-q", "--authfile", &self.home.at("anonymous.json"), "--tls-verify=false", reference])
-    }
-
-    /// The digest under which a pulled image came.
-    fn digest(&self, reference: &str) -> String {
-        let inspect = self.run(&["image", "inspect", "--format", "{{.Digest}}", reference]).ok();
-        inspect.stdout.trim().to_owned()
-    }
-}
+use crate::support::client::podman::Podman;
+use crate::support::client::skopeo::Skopeo;
+use crate::support::image::LOCAL;
 
 #[test]
 fn logs_in_pushes_pulls_lists_and_mounts() {
     let site = Site::start();
-    let podman = Podman::new(&site, "podman");
+    let podman = Podman::new(site.dir("podman"));
     let (app, copy) = (site.repository("team/app"), site.repository("team/copy"));
 
-    let login = podman.login(&site, ALICE).ok();
+    let login = podman.login(&site.host(), ALICE).ok();
     assert!(login.stdout.contains("Login Succeeded!"), "{login}");
     podman.load(&site.image("image"));
     podman.remote(&["push"], &[LOCAL, &format!("{app}:v1")]).ok();
@@ -86,8 +34,8 @@ fn logs_in_pushes_pulls_lists_and_mounts() {
 #[test]
 fn pulls_anonymously_what_is_public_and_nothing_else() {
     let site = Site::start();
-    let podman = Podman::new(&site, "podman");
-    let skopeo = Skopeo::new(&site, "skopeo");
+    let podman = Podman::new(site.dir("podman"));
+    let skopeo = Skopeo::new(site.dir("skopeo"));
     let image = site.image("image");
     for name in ["public/app", "team/app"] {
         skopeo.push(ALICE, &image, &site.repository(name)).ok();
@@ -102,18 +50,18 @@ fn pulls_anonymously_what_is_public_and_nothing_else() {
 #[test]
 fn prints_why_a_push_and_a_password_are_refused() {
     let site = Site::start();
-    let podman = Podman::new(&site, "podman");
+    let podman = Podman::new(site.dir("podman"));
     let app = site.repository("team/app");
     podman.load(&site.image("image"));
 
-    podman.login(&site, BOB).ok();
+    podman.login(&site.host(), BOB).ok();
     let refused = podman.remote(&["push"], &[LOCAL, &format!("{app}:v1")]).failed(125);
     refused
         .says("initiating layer upload to /v2/team/app/blobs/uploads/")
         .says(&denied("bob may not push to team/app"));
     site.assert_unchanged("team/app");
 
-    let refused = podman.login(&site, ("bob", "wrong")).failed(125);
+    let refused = podman.login(&site.host(), ("bob", "wrong")).failed(125);
     refused.says(&format!("Error: logging into \"{}\": invalid username/password", site.host()));
     let refused =
         podman.run(&["pull", "-q", "--creds", "alice:wrong", "--tls-verify=false", &format!("{app}:v1")]).failed(125);
@@ -124,11 +72,11 @@ fn prints_why_a_push_and_a_password_are_refused() {
 #[test]
 fn uploads_what_it_may_not_mount() {
     let site = Site::start();
-    let podman = Podman::new(&site, "podman");
+    let podman = Podman::new(site.dir("podman"));
     podman.load(&site.image("image"));
-    podman.login(&site, CAROL).ok();
+    podman.login(&site.host(), CAROL).ok();
     podman.remote(&["push"], &[LOCAL, &site.repository("private/app:v1")]).ok();
-    podman.login(&site, ALICE).ok();
+    podman.login(&site.host(), ALICE).ok();
     podman.remote(&["push"], &[LOCAL, &site.repository("team/app:v1")]).ok();
     site.assert_not_mounted_from_private(2);
 }

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::client::Home;
 use crate::site::{ALICE, Site};
+use crate::support::client::Home;
 use crate::support::http::get;
 use crate::support::process::{Finished, command, run};
 

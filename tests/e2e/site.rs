@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
+pub(crate) use crate::support::client::denied;
 use crate::support::gateway::{Gateway, Settings};
 use crate::support::image::Image;
 use crate::support::registry::{Access, Registry};
@@ -158,9 +159,4 @@ impl Site {
 /// A directory with a short path: Unix sockets will stand in it.
 pub(crate) fn directory() -> TempDir {
     tempfile::Builder::new().prefix("tg-").tempdir().unwrap()
-}
-
-/// What clients print of a denial: `what` says who may not do what.
-pub(crate) fn denied(what: &str) -> String {
-    format!("denied: requested access to the resource is denied: {what}")
 }

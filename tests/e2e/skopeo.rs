@@ -1,79 +1,13 @@
 //! skopeo.
 
-use std::path::PathBuf;
-use std::process::Command;
-use std::time::Duration;
-
-use crate::client::{Home, unquoted};
 use crate::site::{ALICE, BOB, CAROL, Site, denied};
-use crate::support::image::Image;
-use crate::support::process::{Finished, program, run, run_within};
-
-/// skopeo with a home of its own.
-pub(crate) struct Skopeo {
-    home: Home,
-    program: PathBuf,
-}
-
-impl Skopeo {
-    pub(crate) fn new(site: &Site, name: &str) -> Self {
-        Self { home: Home::new(site.dir(name)), program: program("skopeo", "skopeo") }
-    }
-
-    pub(crate) fn run(&self, args: &[&str]) -> Finished {
-        run(self.home.command(&self.program).arg("--tmpdir").arg(&self.home.path).args(args), "")
-    }
-
-    pub(crate) fn login(&self, host: &str, (user, password): (&str, &str)) -> Finished {
-        let args = ["login", "--tls-verify=false", "--authfile", &self.auth(), "-u", user, "--password-stdin", host];
-        run(self.home.command(&self.program).args(args), password)
-    }
-
-    fn auth(&self) -> String {
-        self.home.at("auth.json")
-    }
-
-    /// Copies the image to `repository` (host and name) as `v1`.
-    pub(crate) fn push(&self, user: (&str, &str), image: &Image, repository: &str) -> Finished {
-        run(&mut self.push_command(user, image, repository), "")
-    }
-
-    /// Like [`Skopeo::push`], with a deadline.
-    pub(crate) fn push_within(&self, limit: Duration, user: (&str, &str), image: &Image, repository: &str) -> Finished {
-        run_within(&mut self.push_command(user, image, repository), "", limit)
-    }
-
-    /// The command of [`Skopeo::push`].
-    pub(crate) fn push_command(&self, (user, password): (&str, &str), image: &Image, repository: &str) -> Command {
-        let mut command = self.home.command(&self.program);
-        command.arg("--tmpdir").arg(&self.home.path).arg("copy");
-        command.args(["--dest-creds", &format!("{user}:{password}"), "--dest-tls-verify=false"]);
-        command.arg(format!("oci:{}:v1", image.oci.display())).arg(to(repository, ":v1"));
-        command
-    }
-
-    /// Copies from `reference` (host, name and tag or digest) into a directory.
-    pub(crate) fn pull(&self, user: Option<(&str, &str)>, reference: &str, out: &str) -> Finished {
-        let out = format!("dir:{}", self.home.at(out));
-        let credentials = user.map(|(user, password)| format!("--src-creds={user}:{password}"));
-        let credentials = credentials.as_deref().unwrap_or("--src-no-creds");
-        self.run(&["copy", credentials, "--src-tls-verify=false", &to(reference, ""), &out])
-    }
-
-    /// A file that a pull has made.
-    pub(crate) fn pulled(&self, out: &str, digest: &str) -> Vec<u8> {
-        std::fs::read(self.home.path.join(out).join(&digest["sha256:".len()..])).unwrap()
-    }
-}
-
-fn to(repository: &str, rest: &str) -> String {
-    format!("docker://{repository}{rest}")
-}
+use crate::support::client::skopeo::{Skopeo, to};
+use crate::support::client::unquoted;
 
 #[test]
 fn logs_in_pushes_pulls_lists_mounts_and_deletes() {
     let site = Site::start();
-    let skopeo = Skopeo::new(&site, "skopeo");
+    let skopeo = Skopeo::new(site.dir("skopeo"));
     let image = site.image("image");
     let (app, copy) = (site.repository("team/app"), site.repository("team/copy"));
     let auth = &skopeo.auth();
@@ -114,7 +48,7 @@ fn logs_in_pushes_pulls_lists_mounts_and_deletes() {
 #[test]
 fn pulls_anonymously_what_is_public_and_nothing_else() {
     let site = Site::start();
-    let skopeo = Skopeo::new(&site, "skopeo");
+    let skopeo = Skopeo::new(site.dir("skopeo"));
     let image = site.image("image");
     for name in ["public/app", "team/app"] {
         skopeo.push(ALICE, &image, &site.repository(name)).ok();
@@ -131,7 +65,7 @@ fn pulls_anonymously_what_is_public_and_nothing_else() {
 #[test]
 fn prints_why_a_push_a_delete_and_a_password_are_refused() {
     let site = Site::start();
-    let skopeo = Skopeo::new(&site, "skopeo");
+    let skopeo = Skopeo::new(site.dir("skopeo"));
     let image = site.image("image");
     let app = site.repository("team/app");
     skopeo.push(ALICE, &image, &app).ok();
@@ -165,7 +99,7 @@ fn prints_why_a_push_a_delete_and_a_password_are_refused() {
 fn uploads_what_it_may_not_mount() {
     let site = Site::start();
     // One home: skopeo remembers that the layers are in private/app, and asks to mount them from there.
-    let skopeo = Skopeo::new(&site, "skopeo");
+    let skopeo = Skopeo::new(site.dir("skopeo"));
     let image = site.image("image");
     skopeo.push(CAROL, &image, &site.repository("private/app")).ok();
     skopeo.push(ALICE, &image, &site.repository("team/app")).ok();

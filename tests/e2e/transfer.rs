@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-use crate::client::Home;
 use crate::site::{ALICE, Site, directory, settings};
-use crate::skopeo::Skopeo;
+use crate::support::client::Home;
+use crate::support::client::skopeo::Skopeo;
 use crate::support::gateway::Gateway;
 use crate::support::http::{Request, connect, read_head, read_reply};
 use crate::support::image::Image;
@@ -176,7 +176,7 @@ fn a_client_killed_in_mid_upload_leaves_no_blob() {
 #[test]
 fn a_killed_push_leaves_no_blob_and_can_be_repeated() {
     let (site, _relay, gate) = stalled("PATCH ", MIB);
-    let skopeo = Skopeo::new(&site, "skopeo");
+    let skopeo = Skopeo::new(site.dir("skopeo"));
     let image = Image::make(&site.dir("image"), 1, 16 * 1024);
     let mut push = Running::spawn(&mut skopeo.push_command(ALICE, &image, &site.repository("team/app")));
     assert!(gate.reached(Duration::from_secs(20)), "the layer is on its way");

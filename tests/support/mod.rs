@@ -1,5 +1,5 @@
-//! What the test crates share: processes that end with their test, ports, a registry, a gateway, images, a small HTTP
-//! client and a relay that sees what goes upstream. What a single crate tests stands in that crate.
+//! What the test crates share: processes that end with their test, ports, a registry, real Pulp, a gateway, real
+//! clients, images, a small HTTP client and a relay that sees what goes upstream. What a single crate tests stands in that crate.
 //!
 //! Everything that is started is owned by a value, ends when the value is dropped (also by a failing test), and lives
 //! in a temporary directory that goes away with it. Should the test process itself be killed, the kernel ends its
@@ -7,11 +7,13 @@
 #![allow(dead_code, reason = "each test crate uses its own part of this module")]
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+pub(crate) mod client;
 pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod image;
 pub(crate) mod port;
 pub(crate) mod process;
+pub(crate) mod pulp;
 pub(crate) mod registry;
 pub(crate) mod relay;
 

@@ -177,7 +177,8 @@ impl Server {
         until(&format!("{name} gets ready"), Duration::from_secs(30), || {
             if let Some(status) = server.running.0.try_wait().unwrap() {
                 let log = server.log();
-                assert!(log.contains("ddress already in use"), "{name} ended with {status}:\n{log}");
+                let in_use = ["ddress already in use", "Connection in use"];
+                assert!(in_use.iter().any(|text| log.contains(text)), "{name} ended with {status}:\n{log}");
                 return Some(Err(Unready::AddressInUse));
             }
             ready().then_some(Ok(()))

@@ -1,12 +1,17 @@
-//! Where clients run: a home and a `/var/lib` of their own.
+//! Real clients, and where they run: a home and a `/var/lib` of their own.
+
+pub(crate) mod docker;
+pub(crate) mod podman;
+pub(crate) mod skopeo;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::process::command;
+use super::process::command;
 
 /// A client's private directory.
 pub(crate) struct Home {
+    /// The directory.
     pub(crate) path: PathBuf,
 }
 
@@ -35,4 +40,9 @@ impl Home {
 /// What a log line that holds an error as one quoted string would say without the quoting.
 pub(crate) fn unquoted(text: &str) -> String {
     text.replace("\\\"", "\"").replace("\\n", "\n")
+}
+
+/// What clients print of a denial: `what` says who may not do what.
+pub(crate) fn denied(what: &str) -> String {
+    format!("denied: requested access to the resource is denied: {what}")
 }
