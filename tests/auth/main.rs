@@ -8,8 +8,10 @@
 mod support;
 
 mod api;
+mod api_keys;
 mod audit;
 mod challenge;
+mod clients;
 mod credentials;
 mod forged;
 mod identity;
