@@ -20,6 +20,7 @@ mod keys;
 mod names;
 mod operations;
 mod passwords;
+mod planted;
 mod rules;
 mod secrets;
 mod setup;
