@@ -320,3 +320,34 @@ fn without_clients_the_grant_is_not_served() {
     let site = Site::start();
     assert_eq!(error(&ask(&site, FAST, GRANT).expect(400)), "unsupported_grant_type");
 }
+
+#[test]
+fn filters_and_predicates_see_what_kind_of_caller_it_is() {
+    let key = "tgk_for-a-predicate-1";
+    let mut site = Site::with(|settings, _| {
+        let hash = KeyHash::of(&Secret::new(key)).to_text();
+        let rule = "[[access]]\nwho = [\"authenticated\"]\npaths = [\"/pulp/api/v3/x\"]\nmethods = [\"*\"]\nwhen = '.authn == \"KIND\"'\n";
+        let filter = "[identity]\nfilter = '{identity: {user: {username: (.authn + \"/\" + .subject)}}}'\n";
+        let keys = format!("[api_keys.ci]\nhash = \"{hash}\"\n");
+        settings.rest.push_str(&[ROUTES, &clients(), &keys, rule, filter].concat());
+    });
+    for (kind, statuses) in
+        [("clients", [200, 403, 403]), ("api-keys", [403, 200, 403]), ("users", [403, 403, 200]), ("no", [403; 3])]
+    {
+        site.restart(|config| {
+            let (before, after) = config.split_once("when = '.authn == \"").unwrap();
+            format!("{before}when = '.authn == \"{kind}\"'\n{}", after.split_once('\n').unwrap().1)
+        });
+        let get = || site.get("/pulp/api/v3/x");
+        let token = token(&ask(&site, ODD, GRANT).expect(200));
+        let replies =
+            [get().bearer(&token).send(), get().header("X-Api-Key", key).send(), get().basic(BOB.0, BOB.1).send()];
+        assert_eq!(replies.map(|reply| reply.status), statuses, "{kind}");
+        let names = [format!("clients/{}", ODD.0), "api-keys/ci".into(), "users/bob".into()];
+        let expected = statuses.iter().zip(names).filter(|(status, _)| **status == 200).map(|(_, name)| name);
+        let seen: Vec<_> = site.forwarded().iter().filter_map(|seen| seen.identity()).collect();
+        let expected: Vec<_> =
+            expected.map(|name| format!("{{\"identity\":{{\"user\":{{\"username\":\"{name}\"}}}}}}")).collect();
+        assert_eq!(seen, expected, "{kind}");
+    }
+}
