@@ -282,6 +282,8 @@ fn the_audit_tells_of_each_token_and_each_refusal() {
     site.gateway.stop();
     let log = site.gateway.log();
     let lines: Vec<serde_json::Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let request = lines.iter().find(|line| line["kind"] == "request" && line["status"] == 403).unwrap();
+    assert_eq!((&request["decision"], &request["subject"]), (&"denied".into(), &FAST.0.into()));
     let audit: Vec<_> = lines.iter().filter(|line| line["kind"] == "audit").collect();
     let [token, login, decision] = audit[..] else { panic!("{audit:?}") };
     for (line, expected) in [
