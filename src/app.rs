@@ -10,7 +10,10 @@ use http::HeaderValue;
 use zeroize::Zeroizing;
 
 use crate::access_log::{self, LogError, LogWriter};
-use crate::authn::{Chain, Groups, Hasher, Htpasswd, HtpasswdError, Member, NewUser, NoRandomness, Users};
+use crate::authn::{
+    ApiKeys, Chain, Clients, Groups, Hasher, Htpasswd, HtpasswdError, Member, NewApiKey, NewClient, NewUser,
+    NoRandomness, Users,
+};
 use crate::authz::Rules;
 use crate::clock::Clock;
 use crate::config::{self, Config};
@@ -25,8 +28,8 @@ use crate::server::listener::{ListenError, Listeners};
 use crate::server::shutdown::Shutdown;
 use crate::server::worker::Workers;
 use crate::server::{
-    Gateway, PublicName, PublicNames, Route, RouteAuth, Routes, Serves, Shared, State, TrustedProxies, Upstream,
-    UpstreamCredentials, UpstreamSettings, keep_probing,
+    Gateway, PublicName, PublicNames, Route, RouteAuth, Routes, Scheme, Serves, Shared, State, TrustedProxies,
+    Upstream, UpstreamCredentials, UpstreamSettings, keep_probing,
 };
 use crate::status::Status;
 use crate::telemetry::Format;
@@ -159,10 +162,13 @@ fn state(config: Config, ring: KeyRing, status: &Status) -> Result<(State, Probe
         issuer: config.token.issuer.clone(),
         services: config.token.services.clone(),
         ttl: config.token.ttl,
+        api_ttl: config.api.token_ttl.unwrap_or(config.token.ttl),
     };
     let chain = chain(&config, &clock)?;
     let (routes, probes) = routes(&config, status)?;
-    let strip = StripList::new(&config.identity.header, &config.identity.strip);
+    // What a key says it says to us; whatever the route, no upstream learns of it.
+    let strip = config.identity.strip.iter().chain([&config.api.key_header]);
+    let strip = StripList::new(&config.identity.header, strip);
     let rules_read_client = config.rules.iter().any(|rule| !rule.from.is_empty());
     let jwks = ring.jwks().to_string().into();
     let state = State {
@@ -175,6 +181,7 @@ fn state(config: Config, ring: KeyRing, status: &Status) -> Result<(State, Probe
         issuer: Issuer::new(Arc::clone(&ring), token.clone(), clock.clone())?,
         verifier: Verifier::new(ring, token, clock.clone()),
         sessions: Cache::new(config.limits.token_cache),
+        key_header: config.api.key_header,
         strip,
         token_path: config.token.path,
         jwks,
@@ -221,7 +228,19 @@ fn chain(config: &Config, clock: &Clock) -> Result<Chain, StartError> {
         remember: config.limits.password_cache,
         remembered: REMEMBERED,
     };
-    Ok(Chain::new(members, groups, &config.identity.reserved, settings)?)
+    let clients = Clients::new(config.clients.iter().map(|client| NewClient {
+        name: client.name.clone(),
+        secret_hash: client.secret_hash.clone(),
+        groups: client.groups.clone(),
+    }));
+    let keys = config.api_keys.iter().map(|key| NewApiKey {
+        name: key.name.clone(),
+        hash: key.hash,
+        groups: key.groups.clone(),
+        expires: key.expires,
+    });
+    let keys = ApiKeys::new(keys, clock.clone());
+    Ok(Chain::new(members, groups, &config.identity.reserved, settings)?.with(clients, keys))
 }
 
 fn routes(config: &Config, status: &Status) -> Result<(Routes, Probes), StartError> {
@@ -271,6 +290,13 @@ fn routes(config: &Config, status: &Status) -> Result<(Routes, Probes), StartErr
                 config::RouteAuth::Registry => RouteAuth::Registry,
                 config::RouteAuth::Api => RouteAuth::Api,
                 config::RouteAuth::Public => RouteAuth::Public,
+            },
+            challenge: match (route.auth, route.challenge) {
+                (config::RouteAuth::Registry | config::RouteAuth::Public, _) | (_, config::Challenge::Bearer) => {
+                    Scheme::Bearer
+                }
+                (_, config::Challenge::Basic) => Scheme::Basic,
+                (_, config::Challenge::ApiKey) => Scheme::ApiKey,
             },
             credentials,
             mounts: upstream.mounts,

@@ -3,6 +3,7 @@
 //! A command takes its parsed arguments and a [`Console`], and says how it went with an exit code or a [`Failure`]; only
 //! [`run`] knows the process's own streams.
 
+pub mod api_key;
 mod caller;
 pub mod check;
 mod console;
@@ -49,6 +50,7 @@ enum Command {
     Check(check::Args),
     Explain(explain::Args),
     HashPassword(hash_password::HashPassword),
+    ApiKey(api_key::Args),
     Keys(keys::Args),
     Token(token::Args),
     Filter(filter::Args),
@@ -81,6 +83,7 @@ pub fn run() -> ExitCode {
     let outcome = match &cli.command {
         Command::Check(args) => return check::run(args, console.out, console.err),
         Command::Explain(args) => explain::run(args, &mut console),
+        Command::ApiKey(args) => api_key::run(args, &mut console),
         Command::Keys(args) => keys::run(args, &mut console),
         Command::Token(args) => token::run(args, &mut console),
         Command::Filter(args) => filter::run(args, &mut console),

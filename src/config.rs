@@ -6,11 +6,13 @@
 //! There is one file for each section: its types, and how it is read. `reader` and `item` walk the parsed file, `report` tells what was
 //! found, `mask` keeps secrets out of that, and `lint` holds the warnings that need to see several sections.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use toml::de::DeTable;
 
 mod access;
+mod api;
 mod filter;
 mod identity;
 mod item;
@@ -31,10 +33,11 @@ mod upstream;
 mod url;
 mod users;
 
+pub use api::{Api, ApiKey, Client};
 pub use identity::Identity;
 pub use limits::{Limits, Log, LogFormat, LogTarget};
 pub use report::{Diagnostic, Place, Report, Severity};
-pub use route::{Route, RouteAuth};
+pub use route::{Challenge, Route, RouteAuth};
 pub use server::{Admin, Server};
 pub use token::Token;
 pub use units::{UnitError, format_duration, format_size, parse_duration, parse_size};
@@ -63,6 +66,12 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// `[identity]`; its defaults when the section is missing.
     pub identity: Identity,
+    /// `[api]`; its defaults when the section is missing.
+    pub api: Api,
+    /// `[api_keys]`, in file order.
+    pub api_keys: Vec<ApiKey>,
+    /// `[clients]`, in file order.
+    pub clients: Vec<Client>,
     /// `[[authn]]`, in file order.
     pub authn: Vec<Member>,
     /// `[groups]`: group to members.
@@ -189,9 +198,14 @@ fn sections<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>, lints: bool) -> 
     let routes = route::routes(many(root.take("route")), &upstreams);
     let (identity, reserved) = identity::identity(one(root.take("identity")));
     let users = users::users(root.take("users"), &reserved);
+    let api = api::api(one(root.take("api")), identity.as_ref().map(|identity| &identity.header));
+    let api_keys = api::api_keys(root.take("api_keys"), &reserved, &users);
+    let clients = api::clients(root.take("clients"), &reserved, &users, &api_keys);
     let authn = users::authn(root.take("authn").map(|item| item.sections()), &users);
     let local = !authn.iter().any(|member| matches!(member, Member::Htpasswd { .. }));
-    let groups = users::groups(root.take("groups"), local.then_some(&users.names));
+    let names: BTreeSet<String> =
+        [&users.names, &api_keys.names, &clients.names].into_iter().flatten().cloned().collect();
+    let groups = users::groups(root.take("groups"), local.then_some(&names));
     let (rules, written) = access::access(many(root.take("access")));
     let log = limits::log(one(root.take("log")));
     let limits = limits::limits(one(root.take("limits")));
@@ -202,6 +216,8 @@ fn sections<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>, lints: bool) -> 
             upstreams: &upstreams,
             routes: &routes,
             users: &users,
+            api_keys: &api_keys,
+            clients: &clients,
             groups: &groups,
             members: &authn,
             rules: &rules,
@@ -220,6 +236,9 @@ fn sections<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>, lints: bool) -> 
         upstreams: upstreams.list,
         routes,
         identity: identity?,
+        api: api?,
+        api_keys: api_keys.list,
+        clients: clients.list,
         authn,
         groups,
         rules,

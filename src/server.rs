@@ -32,7 +32,7 @@ mod upstream;
 pub mod worker;
 
 pub use body::{BodyError, RequestBody};
-pub use challenge::TokenTrouble;
+pub use challenge::{Scheme, TokenTrouble};
 pub use exchange::FollowedBody;
 pub use failure::{Failure, TokenRequestError};
 pub use gateway::{Gateway, Serves};

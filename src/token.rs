@@ -3,6 +3,7 @@
 //! A token is a compact JWS (RFC 7515) by a key of the [`KeyRing`](crate::keys::KeyRing). Who may have which access is
 //! decided in `authz`; here it is only written down and read back.
 
+mod api_scope;
 mod cache;
 mod claims;
 mod error;
@@ -15,8 +16,7 @@ mod verify;
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
+pub use api_scope::{ApiScope, ApiScopes, UnknownApiScope};
 pub use cache::{Cache, Entry, TokenHash};
 pub use error::{Part, TokenError};
 pub use inspect::{Inspection, inspect};
@@ -34,13 +34,12 @@ pub const MIN_TTL: u64 = 60;
 pub const EARLY: u64 = 30;
 
 /// What kind of route a token is good for. Neither kind grants anything on the other's routes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TokenKind {
     /// Routes with `auth = "registry"`.
     Registry,
-    /// Routes with `auth = "api"`.
-    Api,
+    /// Routes with `auth = "api"`, for these methods.
+    Api(ApiScopes),
 }
 
 /// What the configuration says about tokens.
@@ -50,6 +49,8 @@ pub struct Settings {
     pub issuer: String,
     /// The audiences that are accepted, exactly.
     pub services: Vec<String>,
-    /// The life of a token; less than [`MIN_TTL`] is taken for it.
+    /// The life of a token for registry routes; less than [`MIN_TTL`] is taken for it.
     pub ttl: Duration,
+    /// The life of a token for API routes; less than [`MIN_TTL`] is taken for it.
+    pub api_ttl: Duration,
 }

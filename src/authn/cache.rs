@@ -35,11 +35,14 @@ impl Keyed {
         context.update(b"pair");
         // Fixed in number for one chain, and fixed in width: no other pair yields the same text.
         generations.for_each(|generation| context.update(&generation.to_be_bytes()));
-        for part in [user, password.expose()] {
-            context.update(&(part.len() as u64).to_be_bytes());
-            context.update(part.as_bytes());
-        }
-        key_of(&context.sign())
+        finish(context, [user, password.expose()])
+    }
+
+    /// The hash of an OAuth2 client and its secret. A user's name and password never have the same one.
+    pub(super) fn client(&self, id: &str, secret: &Secret) -> Key {
+        let mut context = hmac::Context::with_key(&self.0);
+        context.update(b"client");
+        finish(context, [id, secret.expose()])
     }
 
     /// A number below `len` that is always the same for a name and that nobody outside can foretell.
@@ -50,6 +53,14 @@ impl Keyed {
         let key = key_of(&context.sign());
         key.iter().fold(0, |rest, byte| (rest * 256 + usize::from(*byte)) % len.max(1))
     }
+}
+
+fn finish(mut context: hmac::Context, parts: [&str; 2]) -> Key {
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part.as_bytes());
+    }
+    key_of(&context.sign())
 }
 
 fn key_of(tag: &hmac::Tag) -> Key {
@@ -114,8 +125,11 @@ mod tests {
             key(1, "", "abc"),
             key(2, "ab", "c"),
             Keyed::new().unwrap().pair([1].into_iter(), "ab", &Secret::new("c")),
+            keyed.client("ab", &Secret::new("c")),
+            keyed.client("a", &Secret::new("bc")),
+            keyed.pair([].into_iter(), "ab", &Secret::new("c")),
         ];
-        assert_eq!(HashSet::from(keys).len(), 6);
+        assert_eq!(HashSet::from(keys).len(), 9);
         assert_eq!(key(1, "ab", "c"), keys[0]);
     }
 

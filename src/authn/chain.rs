@@ -1,10 +1,15 @@
 //! The `[[authn]]` chain: members are asked in order, and one that knows the user decides.
+//!
+//! API keys and OAuth2 clients stand beside it: they are asked for what they are good for and for who is still there, and
+//! never for a password.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::api_keys::{API_KEYS, ApiKeys, KeyRefused};
 use super::cache::{Key, Keyed, NoRandomness, Verified};
+use super::clients::{CLIENTS, Clients};
 use super::flight::Flights;
 use super::groups::Groups;
 use super::hasher::{Hasher, HashingError};
@@ -44,11 +49,22 @@ pub enum Refused {
     Busy,
 }
 
+impl From<HashingError> for Refused {
+    fn from(error: HashingError) -> Self {
+        match error {
+            HashingError::Busy => Self::Busy,
+            HashingError::Broken => Self::Unavailable,
+        }
+    }
+}
+
 type Verdict = Result<Arc<Subject>, Refused>;
 
 /// The chain, with the memory of verified passwords in front. A new configuration means a new chain and a new memory.
 pub struct Chain {
     members: Vec<Box<dyn Member>>,
+    clients: Clients,
+    api_keys: ApiKeys,
     groups: Groups,
     reserved: Vec<String>,
     hasher: Arc<Hasher>,
@@ -69,6 +85,8 @@ impl Chain {
         let reserved = reserved.into_iter().map(UserName::as_str).chain([ALWAYS_RESERVED]).map(folded).collect();
         Ok(Self {
             members,
+            clients: Clients::default(),
+            api_keys: ApiKeys::default(),
             groups,
             reserved,
             hasher,
@@ -78,6 +96,13 @@ impl Chain {
         })
     }
 
+    /// With these OAuth2 clients and API keys.
+    #[must_use]
+    pub fn with(mut self, clients: Clients, api_keys: ApiKeys) -> Self {
+        (self.clients, self.api_keys) = (clients, api_keys);
+        self
+    }
+
     /// Says who `user` with `password` is.
     ///
     /// What is not remembered costs one password hash, whether the user is known or not. Identical checks that arrive
@@ -85,6 +110,34 @@ impl Chain {
     pub async fn authenticate(&self, user: &str, password: &Secret) -> Result<Arc<Subject>, Refused> {
         let generations = self.members.iter().map(|member| member.generation());
         let key = self.keyed.pair(generations, user, password);
+        self.remembered(key, self.decide(user, password)).await
+    }
+
+    /// Whether there is any OAuth2 client.
+    pub fn has_clients(&self) -> bool {
+        !self.clients.is_empty()
+    }
+
+    /// Says who the OAuth2 client `id` with `secret` is, as [`Chain::authenticate`] does for users.
+    pub async fn authenticate_client(&self, id: &str, secret: &Secret) -> Result<Arc<Subject>, Refused> {
+        let key = self.keyed.client(id, secret);
+        let work = async {
+            let name = UserName::parse(id).ok().filter(|name| !self.is_reserved(name));
+            let choice = |len| self.keyed.choice(id, len);
+            let found = self.clients.verify(&self.hasher, name.as_ref(), secret, choice).await?;
+            found.map(|subject| self.complete(subject)).ok_or(Refused::Wrong)
+        };
+        self.remembered(key, work).await
+    }
+
+    /// Says whose API key this is. Its time is asked at each call.
+    pub fn authenticate_key(&self, key: &Secret) -> Result<Arc<Subject>, KeyRefused> {
+        let subject = self.api_keys.find(key)?;
+        if self.is_reserved(&subject.name) { Err(KeyRefused::Unknown) } else { Ok(self.complete(subject)) }
+    }
+
+    /// The answer that is remembered for `key`, or else that of `work`, done once for all who ask meanwhile.
+    async fn remembered(&self, key: Key, work: impl Future<Output = Verdict>) -> Verdict {
         if let Some(subject) = self.verified.recall(&key) {
             return Ok(subject);
         }
@@ -93,7 +146,7 @@ impl Chain {
             if let Some(subject) = self.verified.recall(&key) {
                 return Ok(subject);
             }
-            let verdict = self.decide(user, password).await;
+            let verdict = work.await;
             if let Ok(subject) = &verdict {
                 self.verified.remember(key, subject);
             }
@@ -111,6 +164,11 @@ impl Chain {
         if self.is_reserved(&subject.name) {
             return None;
         }
+        match &*subject.member {
+            CLIENTS => return self.clients.lookup(&subject.name).map(|known| self.complete(known)),
+            API_KEYS => return self.api_keys.lookup(&subject.name).map(|known| self.complete(known)),
+            _ => {}
+        }
         let members = self.members.iter().filter(|member| **member.name() == *subject.member);
         members.map(|member| member.lookup(&subject.name)).find_map(|lookup| match &lookup {
             Lookup::Known(known) => Some(self.groups.complete(&lookup, Arc::clone(known))),
@@ -127,6 +185,11 @@ impl Chain {
         }
         let name = folded(name);
         self.reserved.contains(&name)
+    }
+
+    /// Somebody of a table of our own, with the groups that `[groups]` gives.
+    fn complete(&self, subject: &Arc<Subject>) -> Arc<Subject> {
+        self.groups.complete(&Lookup::Known(Arc::clone(subject)), Arc::clone(subject))
     }
 
     async fn decide(&self, user: &str, password: &Secret) -> Verdict {
@@ -161,8 +224,7 @@ impl Chain {
     async fn unknown(&self, user: &str, password: &Secret) -> Verdict {
         Err(match self.hasher.spend(self.cost_of_unknown(user), password).await {
             Ok(()) => Refused::Wrong,
-            Err(HashingError::Busy) => Refused::Busy,
-            Err(HashingError::Broken) => Refused::Unavailable,
+            Err(error) => error.into(),
         })
     }
 

@@ -11,6 +11,7 @@ use crate::registry::path::RequestPath;
 use crate::registry::query::Query;
 use crate::registry::{AccessSet, Action, Operation, OperationAction, RepositoryName, Resource, Scope};
 use crate::subject::Caller;
+use crate::token::{ApiScope, ApiScopes};
 
 /// Leave to forward one request. It carries the request that was judged, so nothing else can be forwarded with it.
 ///
@@ -132,6 +133,9 @@ pub enum Refusal {
         /// Indexes into [`Rules::rules`] of the denies.
         rules: Vec<usize>,
     },
+    /// The API token is not for this kind of method, whatever the rules say. A new token may be.
+    #[error("the token does not carry the scope {0}")]
+    InsufficientApiScope(ApiScope),
     /// The ping is answered by the gateway and never forwarded.
     #[error("the ping is answered by the gateway itself")]
     Ping,
@@ -171,14 +175,20 @@ pub fn authorize(rules: &Rules, request: Request<'_>) -> Result<Permit, Refusal>
 }
 
 /// Judges a request on a route with `auth = "api"`. Registry tokens grant nothing here: the caller must come from
-/// credentials that are good for API routes.
+/// credentials that are good for API routes. `granted` is what their token is for; `None` for callers without a token, of
+/// whom only the rules are asked.
 pub fn authorize_api(
     rules: &Rules,
     request: PathRequest,
     caller: &Caller,
+    granted: Option<ApiScopes>,
     service: &str,
     client: Option<IpAddr>,
 ) -> Result<Permit, Refusal> {
+    let needed = ApiScope::of(&request.method);
+    if granted.is_some_and(|granted| !granted.contains(needed)) {
+        return Err(Refusal::InsufficientApiScope(needed));
+    }
     let verdict = rules.decide(&Ask { caller, service, facts: path_facts(&request), client }, Stage::Use);
     if !verdict.is_allowed() {
         return Err(Refusal::Denied { needed: Vec::new(), decision: verdict.decision, rules: verdict.rules });

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::authn::{Hasher, Htpasswd, Lookup, Member as _};
+use crate::authn::{API_KEYS, CLIENTS, Hasher, Htpasswd, Lookup, Member as _};
 use crate::clock::Clock;
 use crate::config::{Config, Member};
 use crate::subject::{Caller, GroupName, Subject, UserName};
@@ -42,7 +42,9 @@ impl Who {
         }
         let known = find(config, name, None, &mut notes);
         if known.is_none() {
-            notes.push(format!("no member of the [[authn]] chain knows {name}, so nobody can log in by that name"));
+            notes.push(format!(
+                "no member of the [[authn]] chain knows {name}, and no API key or client has that name, so nobody can log in by it"
+            ));
         }
         let mut subject = known.unwrap_or_else(|| Subject::new(name.clone(), given(config, name), "users".into()));
         if !self.groups.is_empty() {
@@ -75,8 +77,8 @@ pub(super) fn listed(groups: &[GroupName]) -> Option<String> {
     (!names.is_empty()).then(|| names.join(", "))
 }
 
-/// What the first member of the chain that knows a user says of them, or the one of that name. Files that cannot be read
-/// are noted.
+/// What the first member of the chain that knows a user says of them, or the one of that name; and behind them API keys and
+/// OAuth2 clients. Files that cannot be read, and keys whose time is over, are noted.
 pub(super) fn find(config: &Config, name: &UserName, member: Option<&str>, notes: &mut Vec<String>) -> Option<Subject> {
     for entry in &config.authn {
         let (kind, own) = match entry {
@@ -99,7 +101,28 @@ pub(super) fn find(config: &Config, name: &UserName, member: Option<&str>, notes
             return Some(Subject::new(name.clone(), groups, kind.into()));
         }
     }
-    None
+    let own = own_entry(config, name, member, notes)?;
+    let (kind, mut groups) = own;
+    groups.extend(given(config, name));
+    Some(Subject::new(name.clone(), groups, kind.into()))
+}
+
+/// Who comes to API routes with an API key or as an OAuth2 client: the member that says so, and the groups.
+fn own_entry(
+    config: &Config,
+    name: &UserName,
+    member: Option<&str>,
+    notes: &mut Vec<String>,
+) -> Option<(&'static str, Vec<GroupName>)> {
+    let is_asked = |kind| member.is_none_or(|member| member == kind);
+    if let Some(client) = config.clients.iter().find(|client| client.name == *name && is_asked(CLIENTS)) {
+        return Some((CLIENTS, client.groups.clone()));
+    }
+    let key = config.api_keys.iter().find(|key| key.name == *name && is_asked(API_KEYS))?;
+    if key.expires.is_some_and(|expires| expires <= Clock::System.now()) {
+        notes.push(format!("the API key {name} has expired, and is refused"));
+    }
+    Some((API_KEYS, key.groups.clone()))
 }
 
 /// What `[groups]` gives to a user of whatever member.

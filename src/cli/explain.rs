@@ -78,6 +78,7 @@ pub fn run(args: &Args, console: &mut Console<'_>) -> Outcome {
     let asked = Asked::parse(&args.action, &args.resource, args.method.as_ref(), args.reference.as_deref())?;
     let caller::Resolved { caller, mut notes } = args.who.resolve(&config);
     let route = asked.route(&config, &mut notes)?;
+    let route = asked.credentials(&caller, &mut notes).or(route);
     let rules = Rules::new(config.rules);
     let questions: Vec<Answered> = if route.is_some() {
         Vec::new()

@@ -34,5 +34,10 @@ pub fn run(args: &Args, console: &mut Console<'_>) -> Outcome {
 /// What a configuration says about tokens.
 fn settings(config: &Config) -> Settings {
     let token = &config.token;
-    Settings { issuer: token.issuer.clone(), services: token.services.clone(), ttl: token.ttl }
+    Settings {
+        issuer: token.issuer.clone(),
+        services: token.services.clone(),
+        ttl: token.ttl,
+        api_ttl: config.api.token_ttl.unwrap_or(token.ttl),
+    }
 }

@@ -94,7 +94,8 @@ fn default_filter() -> Result<Arc<Filter>, CompileError> {
     Filter::compile(FILTER).map(Arc::new)
 }
 
-fn header_name(item: &Item<'_>) -> Option<HeaderName> {
+/// A header's name that neither carries the request itself nor has an `_`.
+pub(super) fn header_name(item: &Item<'_>) -> Option<HeaderName> {
     let text = item.text_as("a header name")?;
     let name = HeaderName::from_bytes(text.as_bytes()).ok().filter(|_| !text.contains('_'));
     let Some(name) = name else {

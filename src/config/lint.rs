@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::access::Written;
+use super::api::{ApiKey, Client, Named};
 use super::reader::Reader;
 use super::source::Span;
 use super::upstream::Upstreams;
 use super::users::{Member, Users};
-use super::{Route, RouteAuth};
+use super::{Challenge, Route, RouteAuth};
 use crate::authz::{self, Rule};
 use crate::subject::{GroupName, UserName};
 
@@ -20,6 +21,8 @@ pub(super) struct Facts<'a> {
     pub(super) upstreams: &'a Upstreams,
     pub(super) routes: &'a [Route],
     pub(super) users: &'a Users,
+    pub(super) api_keys: &'a Named<ApiKey>,
+    pub(super) clients: &'a Named<Client>,
     pub(super) groups: &'a [(GroupName, Vec<UserName>)],
     pub(super) members: &'a [Member],
     pub(super) rules: &'a [Rule],
@@ -28,6 +31,7 @@ pub(super) struct Facts<'a> {
 
 pub(super) fn lint(reader: &Reader<'_>, facts: &Facts<'_>) {
     people(reader, facts);
+    programs(reader, facts);
     routing(reader, facts);
     let known = Known::of(facts);
     for rule in facts.written {
@@ -48,7 +52,7 @@ fn people(reader: &Reader<'_>, facts: &Facts<'_>) {
         let hint = "add an [[authn]] with `kind = \"users\"`";
         reader.warn("unused-users", span, "nobody of [users] can log in: no [[authn]] has `kind = \"users\"`", hint);
     }
-    if facts.members.is_empty() {
+    if facts.members.is_empty() && facts.api_keys.list.is_empty() && facts.clients.list.is_empty() {
         let hint = "add [users.NAME] sections, or an [[authn]]";
         reader.warn(
             "nobody",
@@ -56,6 +60,23 @@ fn people(reader: &Reader<'_>, facts: &Facts<'_>) {
             "nobody can log in: there are no [users] and no [[authn]]",
             hint,
         );
+    }
+}
+
+fn programs(reader: &Reader<'_>, facts: &Facts<'_>) {
+    let api_routes = || facts.routes.iter().filter(|route| route.auth == RouteAuth::Api);
+    if api_routes().next().is_none() {
+        for (span, what) in [(facts.api_keys.span, "API keys"), (facts.clients.span, "tokens of clients")] {
+            let Some(span) = span else { continue };
+            let message = format!("{what} are good for nothing here: no route has `auth = \"api\"`");
+            reader.warn("unused-keys", span, message, "add such a route");
+        }
+    }
+    let asking = api_routes().find(|route| route.challenge == Challenge::ApiKey);
+    if let (Some(route), true) = (asking, facts.api_keys.list.is_empty()) {
+        let message = format!("the route \"{}\" asks for an API key, and there is none", route.prefix);
+        let hint = "add what `tidegate api-key` prints, or choose another `challenge`";
+        reader.warn("no-api-keys", Span { start: 0, end: 0 }, message, hint);
     }
 }
 
@@ -93,10 +114,13 @@ impl<'a> Known<'a> {
     fn of(facts: &Facts<'a>) -> Self {
         let closed = !facts.members.iter().any(|member| matches!(member, Member::Htpasswd { .. }));
         let of_users = facts.users.list.iter().flat_map(|user| &user.groups);
+        let of_keys = facts.api_keys.list.iter().flat_map(|key| &key.groups);
+        let of_clients = facts.clients.list.iter().flat_map(|client| &client.groups);
+        let names = || [&facts.users.names, &facts.api_keys.names, &facts.clients.names].into_iter().flatten();
         let of_groups = facts.groups.iter().filter(|(_, members)| !members.is_empty()).map(|(name, _)| name);
         Self {
-            users: closed.then(|| facts.users.names.iter().map(String::as_str).collect()),
-            groups: of_users.chain(of_groups).map(GroupName::as_str).collect(),
+            users: closed.then(|| names().map(String::as_str).collect()),
+            groups: of_users.chain(of_keys).chain(of_clients).chain(of_groups).map(GroupName::as_str).collect(),
         }
     }
 

@@ -11,17 +11,23 @@ use super::source::{Source, Span};
 pub(super) fn secrets(root: &DeTable<'_>) -> Vec<Span> {
     let mut spans = Vec::new();
     table(root, false, &mut spans);
-    if let Some(users) = root.get("users") {
-        account_holder(users.get_ref(), users.span().into(), &mut spans);
+    for (section, plain) in ACCOUNTS {
+        if let Some(accounts) = root.get(section) {
+            account_holder(accounts.get_ref(), accounts.span().into(), plain, &mut spans);
+        }
     }
     spans
 }
 
-fn account_holder(users: &DeValue<'_>, span: Span, spans: &mut Vec<Span>) {
+/// Sections of accounts, and what of an account is no secret.
+const ACCOUNTS: [(&str, &[&str]); 3] =
+    [("users", &["groups"]), ("api_keys", &["groups", "expires"]), ("clients", &["groups"])];
+
+fn account_holder(users: &DeValue<'_>, span: Span, plain: &[&str], spans: &mut Vec<Span>) {
     let DeValue::Table(users) = users else { return spans.push(span) };
     for account in users.values() {
         match account.get_ref() {
-            DeValue::Table(fields) => secret_fields(fields, &["groups"], spans),
+            DeValue::Table(fields) => secret_fields(fields, plain, spans),
             _ => spans.push(account.span().into()),
         }
     }
@@ -95,7 +101,9 @@ pub(super) fn broken_line(source: &Source<'_>, line: usize) -> Vec<Span> {
         || text.contains("basic")
         || text.contains('@')
         || text.contains("$2")
-        || text.contains("$argon2");
+        || text.contains("$argon2")
+        || text.contains("sha256:")
+        || text.contains("tgk_");
     match text.find('=') {
         Some(at) if suspicious => vec![Span { start: whole.start + at + 1, end: whole.end }],
         Some(_) => Vec::new(),

@@ -20,6 +20,8 @@ pub struct Route {
     pub upstream: usize,
     /// How requests are judged.
     pub auth: RouteAuth,
+    /// What a 401 names; for API routes only.
+    pub challenge: Challenge,
     /// What the upstream is told; the upstream's own setting unless the route overrides it.
     pub credentials: Credentials,
     /// A filter of its own; the `[identity]` filter otherwise.
@@ -37,6 +39,18 @@ pub enum RouteAuth {
     Public,
 }
 
+/// How callers of an API route are asked to say who they are. What is accepted does not depend on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Challenge {
+    /// With a name and a password.
+    #[default]
+    Basic,
+    /// With a token from the token endpoint.
+    Bearer,
+    /// With an API key.
+    ApiKey,
+}
+
 /// Reads the routes, and sorts them by prefix, longest first.
 pub(super) fn routes(sections: Vec<Section<'_>>, upstreams: &Upstreams) -> Vec<Route> {
     let mut routes: Vec<Route> = Vec::new();
@@ -52,6 +66,7 @@ fn route(mut section: Section<'_>, upstreams: &Upstreams, prefixes: &mut Vec<Str
     let prefix_item = section.require("prefix", "\"/v2/\"");
     let upstream_item = section.require("upstream", "\"registry\"");
     let auth_item = section.require("auth", "\"registry\"");
+    let challenge_item = section.take("challenge");
     let credentials_item = section.take("credentials");
     let identity_item = section.take("identity");
     section.finish();
@@ -62,6 +77,7 @@ fn route(mut section: Section<'_>, upstreams: &Upstreams, prefixes: &mut Vec<Str
     if let (Some(item), Some(prefix), Some(auth)) = (prefix_item, &prefix, auth) {
         fits(&item, prefix, auth);
     }
+    let challenge = challenge_item.map_or(Some(Challenge::Basic), |item| challenge(&item, auth));
     let index = upstream_item.and_then(|item| upstream(&item, upstreams));
     let own = credentials_item.map(|item| credentials(&item));
     let own_filter = identity_item.map(|item| own_filter(&item));
@@ -85,7 +101,7 @@ fn route(mut section: Section<'_>, upstreams: &Upstreams, prefixes: &mut Vec<Str
             "set `credentials = \"identity\"` on this route, or leave the filter out",
         );
     }
-    Some(Route { prefix, upstream: index, auth, credentials, filter })
+    Some(Route { prefix, upstream: index, auth, challenge: challenge?, credentials, filter })
 }
 
 fn prefix(item: &Item<'_>, prefixes: &mut Vec<String>) -> Option<String> {
@@ -136,6 +152,15 @@ fn fits(item: &Item<'_>, prefix: &str, auth: RouteAuth) {
         }
         _ => {}
     }
+}
+
+fn challenge(item: &Item<'_>, auth: Option<RouteAuth>) -> Option<Challenge> {
+    if let Some(RouteAuth::Registry | RouteAuth::Public) = auth {
+        let message = "only a route with `auth = \"api\"` has a choice of challenges";
+        item.fail("wrong-value", message, "leave it out: registry clients know Bearer, and a public route asks nobody");
+        return None;
+    }
+    item.word(&[("basic", Challenge::Basic), ("bearer", Challenge::Bearer), ("api-key", Challenge::ApiKey)])
 }
 
 fn upstream(item: &Item<'_>, upstreams: &Upstreams) -> Option<usize> {

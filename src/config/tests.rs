@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Config, Credentials, Kind, LogTarget, Member, Pulp, RouteAuth};
 
+mod api;
 mod example;
 mod lints;
 mod patterns;

@@ -32,8 +32,8 @@ pub struct Token {
 }
 
 /// Clients take a token without a longer life for one of 60 s (distribution, "Token Authentication Specification").
-const SHORTEST: Duration = Duration::from_secs(60);
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
+pub(super) const SHORTEST: Duration = Duration::from_secs(60);
+pub(super) const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// Reads the section, or its defaults when it is missing. Without a correct `[server]` there is nothing to derive them from.
 pub(super) fn token(section: Option<Section<'_>>, server: Option<&Server>) -> Option<Token> {

@@ -50,9 +50,7 @@ pub(super) fn users(item: Option<Item<'_>>, reserved: &[UserName]) -> Users {
         users.names.insert(text.to_owned());
         let Some(mut section) = item.section(format!("[users.{}]", shown(text))) else { continue };
         let password_hash = section.require("password_hash", "\"$argon2id$…\"").and_then(|item| hash(&item));
-        let groups = section
-            .take("groups")
-            .map_or_else(Vec::new, |item| item.list_or_one().iter().filter_map(group_name).collect());
+        let groups = group_names(&mut section);
         section.finish();
         if let (Some(name), Some(password_hash)) = (name, password_hash) {
             users.list.push(User { name, password_hash, groups });
@@ -61,7 +59,8 @@ pub(super) fn users(item: Option<Item<'_>>, reserved: &[UserName]) -> Users {
     users
 }
 
-fn user_name(text: &str, item: Item<'_>, reserved: &[UserName]) -> Option<UserName> {
+/// The name of somebody who comes with credentials: a user, an API key, a client.
+pub(super) fn user_name(text: &str, item: Item<'_>, reserved: &[UserName]) -> Option<UserName> {
     let fail = |message: String, hint: &str| {
         item.reader.error("wrong-name", item.key, message, hint);
         None
@@ -71,7 +70,8 @@ fn user_name(text: &str, item: Item<'_>, reserved: &[UserName]) -> Option<UserNa
         Ok(_) if text.contains(':') => {
             fail(format!("\"{}\" is no user name", shown(text)), "Basic credentials end the name at the first colon")
         }
-        Ok(name) if reserved.contains(&name) => {
+        // As the chain compares them.
+        Ok(name) if reserved.iter().any(|reserved| reserved.as_str().to_lowercase() == text.to_lowercase()) => {
             let hint = "it is kept for what only the identity filter may produce (`identity.elevated`, and always `admin`): choose another";
             fail(format!("nobody can be called \"{name}\""), hint)
         }
@@ -86,6 +86,12 @@ fn hash(item: &Item<'_>) -> Option<PasswordHash> {
             item.fail("wrong-value", "this is no password hash", error.to_string());
         })
         .ok()
+}
+
+/// `groups`, none when the key is missing.
+pub(super) fn group_names(section: &mut Section<'_>) -> Vec<GroupName> {
+    let item = section.take("groups");
+    item.map_or_else(Vec::new, |item| item.list_or_one().iter().filter_map(group_name).collect())
 }
 
 fn group_name(item: &Item<'_>) -> Option<GroupName> {

@@ -15,6 +15,7 @@ use super::state::State;
 use crate::audit;
 use crate::authz::{self, PathRequest, Refusal};
 use crate::registry::{AccessSet, Action, Actions, Operation, Resource, Scope};
+use crate::subject::Caller;
 
 /// Decides about an operation of the registry, which `asks` for these scopes, or finds what was decided for the same token
 /// before.
@@ -74,7 +75,14 @@ pub(crate) fn path(
     exchange: &Exchange,
 ) -> Result<Passage, Failure> {
     let (caller, service) = (presented.caller(), presented.service(state));
-    let judged = authz::authorize_api(&state.rules, request, caller, service, Some(exchange.peer.client));
+    let judged = authz::authorize_api(
+        &state.rules,
+        request,
+        caller,
+        presented.api_scopes(),
+        service,
+        Some(exchange.peer.client),
+    );
     let passage = judged.map_err(|refusal| refused(state, &refusal, presented, &[], exchange)).and_then(|permit| {
         let session = presented.token().map(|entry| &entry.state);
         Passage::new(state, route, permit, session).inspect_err(|failure| {
@@ -96,9 +104,15 @@ fn refused(state: &State, refusal: &Refusal, presented: &Presented, asks: &[Scop
         let what = lacking(state, presented, asks, exchange);
         format!("requested access to the resource is denied: {what}")
     };
+    let nobody = matches!(presented.caller(), Caller::Anonymous);
     match presented {
         Presented::Nothing => Failure::Challenged { asks: asks.to_vec(), trouble: TokenTrouble::None },
-        Presented::Password(_) => Failure::Denied { message: message() },
+        Presented::Password(_) | Presented::Key(_) => Failure::Denied { message: message() },
+        Presented::Token { .. } if let Refusal::InsufficientApiScope(needs) = refusal => {
+            Failure::InsufficientApiScope { needs: *needs, message: why }
+        }
+        // Nothing that could be asked for would help, unless it is to log in.
+        Presented::Token { .. } if asks.is_empty() && !nobody => Failure::Denied { message: message() },
         Presented::Token { .. } => {
             Failure::Challenged { asks: asks.to_vec(), trouble: TokenTrouble::InsufficientScope(message()) }
         }

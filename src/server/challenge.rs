@@ -1,18 +1,18 @@
-//! `WWW-Authenticate` challenges (RFC 6750, section 3; distribution, "Docker Registry v2 authentication via central service").
+//! `WWW-Authenticate` challenges (RFC 7617; RFC 6750, section 3; distribution, "Docker Registry v2 authentication via central service").
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
-use http::HeaderValue;
-
-use crate::registry::Scope;
+use http::{HeaderName, HeaderValue};
 
 /// How clients are asked to say who they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scheme {
-    /// A token from the realm: registry routes.
+pub enum Scheme {
+    /// A token from the realm: registry routes, and API routes that say so.
     Bearer,
-    /// Name and password: API routes and the token endpoint.
+    /// Name and password: the token endpoint, and API routes unless they say otherwise.
     Basic,
+    /// An API key: API routes that say so.
+    ApiKey,
 }
 
 /// Why a token was not enough (RFC 6750, section 3.1). The texts are what docker prints.
@@ -30,7 +30,12 @@ pub enum TokenTrouble {
 }
 
 /// A bearer challenge: parameters quoted, one `scope` with blanks between scopes, nothing twice, nothing empty.
-pub(crate) fn bearer(realm: &str, service: &str, scopes: &[Scope], trouble: &TokenTrouble) -> Option<HeaderValue> {
+pub(crate) fn bearer<S: Display>(
+    realm: &str,
+    service: &str,
+    scopes: &[S],
+    trouble: &TokenTrouble,
+) -> Option<HeaderValue> {
     let mut text = String::with_capacity(128);
     // Writing to a string cannot fail.
     let _ = write!(text, "Bearer realm=\"{}\",service=\"{}\"", Quoted(realm), Quoted(service));
@@ -57,10 +62,16 @@ pub(crate) fn basic(realm: &str) -> Option<HeaderValue> {
     HeaderValue::from_str(&format!("Basic realm=\"{}\",charset=\"UTF-8\"", Quoted(realm))).ok()
 }
 
+/// A challenge that names the header in which an API key belongs. There is no registered scheme for that; this one has a realm, as
+/// each has, and the header's name.
+pub(crate) fn api_key(realm: &str, header: &HeaderName) -> Option<HeaderValue> {
+    HeaderValue::from_str(&format!("ApiKey realm=\"{}\",header=\"{}\"", Quoted(realm), Quoted(header.as_str()))).ok()
+}
+
 /// The inside of a quoted-string (RFC 9110, section 5.6.4); what cannot stand in a header is left out.
 struct Quoted<'a>(&'a str);
 
-impl std::fmt::Display for Quoted<'_> {
+impl Display for Quoted<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for char in self.0.chars() {
             match char {
@@ -75,7 +86,9 @@ impl std::fmt::Display for Quoted<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{TokenTrouble, basic, bearer};
+    use http::HeaderName;
+
+    use super::{TokenTrouble, api_key, basic, bearer};
     use crate::registry::{Action, Actions, RepositoryName, Resource, Scope};
 
     fn scope(name: &str, actions: Actions) -> Scope {
@@ -84,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_ping_is_challenged_without_scope() {
-        let value = bearer("http://gw/token", "gw", &[], &TokenTrouble::None).unwrap();
+        let value = bearer::<Scope>("http://gw/token", "gw", &[], &TokenTrouble::None).unwrap();
         assert_eq!(value, "Bearer realm=\"http://gw/token\",service=\"gw\"");
     }
 
@@ -107,11 +120,13 @@ mod tests {
     #[test]
     fn what_cannot_be_quoted_does_not_break_out() {
         let trouble = TokenTrouble::Invalid("a \"b\" \\ \r\nX: y".into());
-        let value = bearer("r", "s", &[], &trouble).unwrap();
+        let value = bearer::<Scope>("r", "s", &[], &trouble).unwrap();
         assert_eq!(
             value,
             "Bearer realm=\"r\",service=\"s\",error=\"invalid_token\",error_description=\"a \\\"b\\\" \\\\ ??X: y\""
         );
         assert_eq!(basic("a\"b").unwrap(), "Basic realm=\"a\\\"b\",charset=\"UTF-8\"");
+        let header = HeaderName::from_static("x-api'key");
+        assert_eq!(api_key("a\"b", &header).unwrap(), "ApiKey realm=\"a\\\"b\",header=\"x-api'key\"");
     }
 }

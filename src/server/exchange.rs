@@ -103,7 +103,7 @@ impl Exchange {
         }
         match failure {
             Failure::Challenged { .. } => self.decision = Decision::Challenged,
-            Failure::Denied { .. } => self.decision = Decision::Denied,
+            Failure::Denied { .. } | Failure::InsufficientApiScope { .. } => self.decision = Decision::Denied,
             // What was let through and failed later was allowed all the same.
             Failure::Upstream(_) | Failure::UpstreamChallenged { .. } | Failure::UpstreamUnframed { .. } => {}
             _ => self.decision = Decision::Refused,

@@ -8,6 +8,7 @@ use super::upstream::UpstreamError;
 use crate::authn::Refused;
 use crate::identity::IdentityError;
 use crate::registry::{RouteError, Scope};
+use crate::token::ApiScope;
 
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,21 @@ pub enum Failure {
     WrongCredentials {
         /// The scopes to ask for.
         asks: Vec<Scope>,
+    },
+    /// The API key is not accepted.
+    #[error("{0}")]
+    WrongApiKey(&'static str),
+    /// A request says in more than one way who sends it (RFC 6750, section 3.1, `invalid_request`): which of them counts is
+    /// not ours to guess, and the audit could name the wrong one.
+    #[error("send one kind of credentials: either one API key, or Authorization")]
+    SeveralCredentials,
+    /// The API token is not for this kind of method.
+    #[error("{message}")]
+    InsufficientApiScope {
+        /// The scope that it lacks.
+        needs: ApiScope,
+        /// Who may not do what.
+        message: String,
     },
     /// The caller is known and may not do this.
     #[error("{message}")]
@@ -124,4 +140,10 @@ pub enum TokenRequestError {
     /// Name and password are wrong.
     #[error("incorrect username or password")]
     WrongCredentials,
+    /// No client, or not with this secret.
+    #[error("client authentication failed")]
+    InvalidClient,
+    /// None of the scopes can be had, or not together.
+    #[error("{0}")]
+    InvalidScope(&'static str),
 }

@@ -35,7 +35,6 @@ use crate::registry::path::RequestPath;
 use crate::registry::query::Query;
 use crate::registry::{Operation, RouteError};
 use crate::secret::Secret;
-use crate::token::TokenKind;
 
 /// `X-Registry-Supports-Signatures`, which podman and skopeo look for on the ping.
 const SUPPORTS_SIGNATURES: HeaderName = HeaderName::from_static("x-registry-supports-signatures");
@@ -103,6 +102,7 @@ impl Gateway {
                 realm: state.names.for_host(&exchange.peer.host).realm(),
                 service: state.names.service_for_host(&exchange.peer.host),
                 scheme: exchange.scheme,
+                key_header: &state.key_header,
             };
             respond::failure(&failure, asked)
         });
@@ -139,7 +139,7 @@ impl Gateway {
             return Err(Failure::NoRoute);
         }
         let route = state.routes.find(&path).ok_or(Failure::NoRoute)?;
-        exchange.scheme = route.auth.scheme();
+        exchange.scheme = route.challenge;
         let way = Way { state, route, path, head, body, host };
         match route.auth {
             RouteAuth::Registry => self.registry(way, exchange).await,
@@ -173,7 +173,7 @@ impl Gateway {
         exchange.repository = operation.repository().cloned();
         exchange.signatures = operation.is_ping() && route.signatures;
         let asks = operation.asks();
-        let presented = present(state, &head.headers, TokenKind::Registry, &asks, exchange).await?;
+        let presented = present(state, &head.headers, RouteAuth::Registry, &asks, exchange).await?;
         if operation.is_ping() {
             return ping(&presented, exchange);
         }
@@ -186,7 +186,7 @@ impl Gateway {
     async fn api(&self, way: Way<'_>, exchange: &mut Exchange) -> Result<Response<ResponseBody>, Failure> {
         exchange.operation = Some("api");
         let request = way.path_request()?;
-        let presented = present(way.state, &way.head.headers, TokenKind::Api, &[], exchange).await?;
+        let presented = present(way.state, &way.head.headers, RouteAuth::Api, &[], exchange).await?;
         let passage = authorize::path(way.state, way.route, request, &presented, exchange)?;
         exchange.decision = Decision::Allowed;
         self.onward(way, &passage, presented.into_token(), exchange).await

@@ -7,15 +7,16 @@ use http::HeaderMap;
 use super::challenge::TokenTrouble;
 use super::exchange::Exchange;
 use super::failure::Failure;
+use super::routes::RouteAuth;
 use super::session::Session;
 use super::state::State;
 use super::trail::Judged;
 use crate::audit;
-use crate::authn::{self, Credentials};
+use crate::authn::{self, Credentials, KeyRefused};
 use crate::registry::Scope;
 use crate::secret::Secret;
 use crate::subject::Caller;
-use crate::token::{Entry, TokenKind};
+use crate::token::{ApiScopes, Entry, TokenKind};
 
 /// What a caller brought, verified.
 pub(crate) enum Presented {
@@ -23,6 +24,8 @@ pub(crate) enum Presented {
     Nothing,
     /// Name and password.
     Password(Caller),
+    /// An API key.
+    Key(Caller),
     /// A token, as it came, and who its subject is now.
     Token { entry: Arc<Entry<Session>>, caller: Caller, text: Secret },
 }
@@ -31,7 +34,7 @@ impl Presented {
     pub(crate) fn caller(&self) -> &Caller {
         match self {
             Self::Nothing => &Caller::Anonymous,
-            Self::Password(caller) | Self::Token { caller, .. } => caller,
+            Self::Password(caller) | Self::Key(caller) | Self::Token { caller, .. } => caller,
         }
     }
 
@@ -39,6 +42,14 @@ impl Presented {
         match self {
             Self::Token { entry, .. } => Some(entry),
             _ => None,
+        }
+    }
+
+    /// What the token is for on an API route; none for callers who came without one.
+    pub(crate) fn api_scopes(&self) -> Option<ApiScopes> {
+        match self.token()?.verified.kind {
+            TokenKind::Api(scopes) => Some(scopes),
+            TokenKind::Registry => Some(ApiScopes::NONE),
         }
     }
 
@@ -70,12 +81,15 @@ impl Presented {
 pub(crate) async fn present(
     state: &State,
     headers: &HeaderMap,
-    kind: TokenKind,
+    auth: RouteAuth,
     asks: &[Scope],
     exchange: &mut Exchange,
 ) -> Result<Presented, Failure> {
     let wrong = || Failure::WrongCredentials { asks: asks.to_vec() };
+    let key = if auth == RouteAuth::Api { api_key(state, headers)? } else { None };
     let presented = match authn::basic(headers) {
+        Credentials::Anonymous if let Some(key) = key => keyed(state, &key, exchange)?,
+        _ if key.is_some() => return Err(Failure::SeveralCredentials),
         Credentials::Anonymous => Presented::Nothing,
         Credentials::Malformed => return Err(wrong()),
         Credentials::Password { user, password } => {
@@ -84,20 +98,44 @@ pub(crate) async fn present(
             let subject = verdict.map_err(|refused| Failure::of_login(refused, wrong))?;
             Presented::Password(Caller::Known(subject))
         }
-        Credentials::Bearer(text) => verify(state, text, kind)
+        Credentials::Bearer(text) => verify(state, text, auth)
             .map_err(|why| Failure::Challenged { asks: asks.to_vec(), trouble: TokenTrouble::Invalid(why) })?,
     };
     exchange.caller = presented.caller().clone();
     Ok(presented)
 }
 
+/// The API key of a request, if it has one: it counts on API routes only, and everywhere it ends here.
+fn api_key(state: &State, headers: &HeaderMap) -> Result<Option<Secret>, Failure> {
+    let mut values = headers.get_all(&state.key_header).iter().filter(|value| !value.is_empty());
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Failure::SeveralCredentials);
+    }
+    let text = value.to_str().map_err(|_| Failure::WrongApiKey("the API key holds what no key does"))?;
+    Ok(Some(Secret::new(text)))
+}
+
+/// Whose key is it?
+fn keyed(state: &State, key: &Secret, exchange: &mut Exchange) -> Result<Presented, Failure> {
+    match state.chain.authenticate_key(key) {
+        Ok(subject) => Ok(Presented::Key(Caller::Known(subject))),
+        Err(KeyRefused::Unknown) => Err(Failure::WrongApiKey("the API key is not known here")),
+        Err(KeyRefused::Expired(name)) => {
+            exchange.claimed = Some(name.as_str().to_owned());
+            Err(Failure::WrongApiKey("the API key has expired"))
+        }
+    }
+}
+
 /// Is the token ours, is it still good, and does its subject still exist?
-fn verify(state: &State, text: Secret, kind: TokenKind) -> Result<Presented, String> {
+fn verify(state: &State, text: Secret, auth: RouteAuth) -> Result<Presented, String> {
     let entry = state
         .verifier
         .verify_cached(&state.sessions, text.expose(), Session::new)
         .map_err(|error| error.to_string())?;
-    if entry.verified.kind != kind {
+    let of_api = matches!(entry.verified.kind, TokenKind::Api(_));
+    if of_api != (auth == RouteAuth::Api) {
         return Err("the token is not for this kind of request".to_owned());
     }
     let caller = match &entry.verified.caller {

@@ -25,6 +25,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) service: &'a str,
     /// How callers of this route are challenged.
     pub(crate) scheme: Scheme,
+    /// The header of API keys.
+    pub(crate) key_header: &'a HeaderName,
 }
 
 /// An answer of our own with a JSON body.
@@ -50,7 +52,12 @@ pub(crate) fn failure(failure: &Failure, asked: Asked<'_>) -> Response<ResponseB
         Failure::WrongCredentials { asks } => {
             add(headers, WWW_AUTHENTICATE, challenge(asked, asks, &TokenTrouble::None));
         }
-        Failure::TokenRequest(TokenRequestError::WrongCredentials) => {
+        Failure::WrongApiKey(_) => add(headers, WWW_AUTHENTICATE, challenge(asked, &[], &TokenTrouble::None)),
+        Failure::InsufficientApiScope { needs, message } => {
+            let trouble = TokenTrouble::InsufficientScope(message.clone());
+            add(headers, WWW_AUTHENTICATE, challenge::bearer(asked.realm, asked.service, &[needs], &trouble));
+        }
+        Failure::TokenRequest(TokenRequestError::WrongCredentials | TokenRequestError::InvalidClient) => {
             add(headers, WWW_AUTHENTICATE, challenge::basic(asked.service));
         }
         Failure::TokenRequest(TokenRequestError::Method) => {
@@ -90,6 +97,7 @@ fn challenge(asked: Asked<'_>, asks: &[Scope], trouble: &TokenTrouble) -> Option
     match asked.scheme {
         Scheme::Bearer => challenge::bearer(asked.realm, asked.service, asks, trouble),
         Scheme::Basic => challenge::basic(asked.service),
+        Scheme::ApiKey => challenge::api_key(asked.service, asked.key_header),
     }
 }
 
@@ -98,17 +106,17 @@ fn describe(failure: &Failure) -> (StatusCode, OciError) {
     let own = |status, code| (status, OciError::with_message(code, failure.to_string()));
     let plain = |status, code, message: &'static str| (status, OciError::with_message(code, message));
     match failure {
-        Failure::Framing(_) => own(StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
+        Failure::Framing(_) | Failure::SeveralCredentials => own(StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
         Failure::Method => own(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported),
         Failure::NoRoute => own(StatusCode::NOT_FOUND, ErrorCode::Unsupported),
         Failure::Grammar(error) => (error.status(), error.to_oci()),
         Failure::Challenged { trouble: TokenTrouble::InsufficientScope(_), .. } => {
             own(StatusCode::UNAUTHORIZED, ErrorCode::Denied)
         }
-        Failure::Challenged { .. } | Failure::WrongCredentials { .. } => {
+        Failure::Challenged { .. } | Failure::WrongCredentials { .. } | Failure::WrongApiKey(_) => {
             own(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized)
         }
-        Failure::Denied { .. } => own(StatusCode::FORBIDDEN, ErrorCode::Denied),
+        Failure::InsufficientApiScope { .. } | Failure::Denied { .. } => own(StatusCode::FORBIDDEN, ErrorCode::Denied),
         Failure::Busy => own(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests),
         Failure::AuthenticationUnavailable => plain(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -165,8 +173,11 @@ fn describe_token(trouble: &TokenRequestError) -> (StatusCode, OciError) {
         | TokenRequestError::Invalid(_)
         | TokenRequestError::UnsupportedGrantType
         | TokenRequestError::UnknownService { .. }
+        | TokenRequestError::InvalidScope(_)
         | TokenRequestError::TooMuch => (StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
-        TokenRequestError::WrongCredentials => (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized),
+        TokenRequestError::WrongCredentials | TokenRequestError::InvalidClient => {
+            (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized)
+        }
     };
     (status, OciError::with_message(code, trouble.to_string()))
 }
@@ -177,7 +188,8 @@ fn token_body(trouble: &TokenRequestError, error: &OciError) -> String {
         TokenRequestError::UnsupportedGrantType => "unsupported_grant_type",
         TokenRequestError::WrongCredentials => "invalid_grant",
         TokenRequestError::UnknownService { .. } => "invalid_target",
-        TokenRequestError::TooMuch => "invalid_scope",
+        TokenRequestError::InvalidClient => "invalid_client",
+        TokenRequestError::TooMuch | TokenRequestError::InvalidScope(_) => "invalid_scope",
         _ => "invalid_request",
     };
     json!({"error": code, "error_description": error.message, "errors": [error]}).to_string()

@@ -15,19 +15,10 @@ use crate::registry::path::{RequestPath, is_at_or_below, is_of_registry};
 pub enum RouteAuth {
     /// By the registry grammar, bearer challenges and repository rules.
     Registry,
-    /// By rules with paths and methods; Basic challenges.
+    /// By rules with paths and methods.
     Api,
     /// Not at all; `Authorization` is stripped.
     Public,
-}
-
-impl RouteAuth {
-    pub(crate) fn scheme(self) -> Scheme {
-        match self {
-            Self::Registry | Self::Public => Scheme::Bearer,
-            Self::Api => Scheme::Basic,
-        }
-    }
 }
 
 /// What an upstream is told about the caller.
@@ -73,6 +64,8 @@ pub struct Route {
     pub upstream: Arc<Upstream>,
     /// How its requests are judged.
     pub auth: RouteAuth,
+    /// How its callers are challenged.
+    pub challenge: Scheme,
     /// What the upstream is told.
     pub credentials: UpstreamCredentials,
     /// Whether mounts are forwarded as such.
@@ -116,6 +109,7 @@ mod tests {
 
     use super::{Route, RouteAuth, Routes, UpstreamCredentials};
     use crate::registry::path::RequestPath;
+    use crate::server::challenge::Scheme;
     use crate::server::upstream::{Upstream, UpstreamSettings};
 
     fn routes(prefixes: &[&str]) -> Routes {
@@ -138,6 +132,7 @@ mod tests {
             prefix: (*prefix).to_owned(),
             upstream: upstream.clone(),
             auth: if prefix.contains("v2") { RouteAuth::Registry } else { RouteAuth::Public },
+            challenge: Scheme::Bearer,
             credentials: UpstreamCredentials::None,
             mounts: true,
             signatures: false,

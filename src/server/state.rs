@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderName;
 
 use super::names::PublicNames;
 use super::peer::TrustedProxies;
@@ -37,6 +38,8 @@ pub struct State {
     pub verifier: Verifier,
     /// Tokens that were verified, with what was decided for each.
     pub sessions: Cache<Session>,
+    /// The header of API keys.
+    pub key_header: HeaderName,
     /// Headers that never reach an upstream.
     pub strip: StripList,
     /// The path of the token endpoint.

@@ -1,43 +1,67 @@
-//! The token endpoint (distribution, "token" and "oauth2" specifications; RFC 6749, section 4.3).
+//! The token endpoint (distribution, "token" and "oauth2" specifications; RFC 6749, sections 4.3 and 4.4).
+//!
+//! Here a parsed request becomes a token. How a form is read is in `form`, how clients say who they are in `client`, and what
+//! can be asked for in `wants`.
+
+mod client;
+mod form;
+mod wants;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{CACHE_CONTROL, HeaderValue};
 use http::{Method, Response, StatusCode, request};
-use http_body_util::{BodyExt as _, Limited};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use self::client::ClientCredentials;
+use self::wants::Wants;
 use super::exchange::Exchange;
 use super::failure::{Failure, TokenRequestError};
 use super::respond;
 use super::response_body::ResponseBody;
 use super::state::State;
 use crate::authn::{self, Credentials};
-use crate::registry::query::{MAX_FORM, Query};
-use crate::registry::{AccessSet, scope};
-use crate::subject::Caller;
-use crate::token::{Grant, IssueError, TokenKind};
+use crate::registry::AccessSet;
+use crate::registry::query::Query;
+use crate::subject::{Caller, Subject};
+use crate::token::{ApiScopes, Grant, IssueError, TokenKind};
 
 /// A request for a token, parsed.
 struct TokenRequest {
-    credentials: Credentials,
+    who: Who,
     service: Option<String>,
-    requested: AccessSet,
+    wants: Wants,
     /// POST answers also say what was granted.
     tells_scope: bool,
+}
+
+/// Who asks, not yet believed.
+enum Who {
+    User(Credentials),
+    Client(ClientCredentials),
 }
 
 /// What was granted, for the audit line.
 pub(crate) struct Granted {
     pub(crate) service: String,
-    pub(crate) requested: AccessSet,
-    pub(crate) access: AccessSet,
     pub(crate) token_id: String,
-    /// The rules that granted or denied, by file and line.
-    pub(crate) rules: String,
+    pub(crate) what: What,
+}
+
+/// What a token is good for.
+pub(crate) enum What {
+    Registry {
+        requested: AccessSet,
+        access: AccessSet,
+        /// The rules that granted or denied, by file and line.
+        rules: String,
+    },
+    /// Rules are asked at each use.
+    Api(ApiScopes),
 }
 
 /// Answers a request to the token endpoint.
@@ -54,117 +78,88 @@ pub(crate) async fn answer(
             let query = Query::parse(head.uri.query())
                 .map_err(|_| TokenRequestError::Invalid("the query cannot be decoded"))?;
             TokenRequest {
-                credentials: authn::basic(&head.headers),
-                service: single(&query, "service")?.map(str::to_owned),
-                requested: requested(&query, state.max_scopes),
+                who: Who::User(authn::basic(&head.headers)),
+                service: form::single(&query, "service")?.map(str::to_owned),
+                wants: Wants::of_user(&query, state.max_scopes)?,
                 tells_scope: false,
             }
         }
-        Method::POST => form(state, &head.headers, body, exchange).await?,
+        Method::POST => form::read(state, &head.headers, body, exchange).await?,
         _ => return Err(TokenRequestError::Method.into()),
     };
     let Some(service) = state.names.requested_service(request.service.as_deref()) else {
         return Err(TokenRequestError::UnknownService { accepted: state.names.services().join(", ") }.into());
     };
-    let caller = match &request.credentials {
-        Credentials::Anonymous => Caller::Anonymous,
-        Credentials::Password { user, password } => {
+    let caller = match &request.who {
+        Who::User(Credentials::Anonymous) => Caller::Anonymous,
+        Who::User(Credentials::Password { user, password }) => {
             exchange.claimed = Some(user.clone());
             let verdict = state.chain.authenticate(user, password).await;
             let wrong = || TokenRequestError::WrongCredentials.into();
             Caller::Known(verdict.map_err(|refused| Failure::of_login(refused, wrong))?)
         }
-        Credentials::Bearer(_) | Credentials::Malformed => return Err(TokenRequestError::WrongCredentials.into()),
+        Who::User(Credentials::Bearer(_) | Credentials::Malformed) => {
+            return Err(TokenRequestError::WrongCredentials.into());
+        }
+        Who::Client(client) => Caller::Known(authenticated(state, client, exchange).await?),
     };
     exchange.caller = caller.clone();
-    let (access, rules) = state.rules.grant_by(&caller, service, Some(client), &request.requested);
-    let grant = Grant { caller: &caller, audience: service, kind: TokenKind::Registry, access: &access };
-    let issued = state.issuer.issue(&grant).map_err(|error| match error {
-        IssueError::TooLong(_) if !access.is_empty() => TokenRequestError::TooMuch.into(),
-        _ => Failure::Signing,
-    })?;
+    let what = match request.wants {
+        // What may be done without logging in needs no token.
+        Wants::Api(_) if caller.subject().is_none() => return Err(TokenRequestError::WrongCredentials.into()),
+        Wants::Api(scopes) => What::Api(scopes),
+        Wants::Registry(requested) => {
+            let (access, rules) = state.rules.grant_by(&caller, service, Some(client), &requested);
+            What::Registry { requested, access, rules: state.name_rules(&rules) }
+        }
+    };
+    issue(state, &caller, service, what, request.tells_scope)
+}
+
+async fn authenticated(
+    state: &State,
+    client: &ClientCredentials,
+    exchange: &mut Exchange,
+) -> Result<Arc<Subject>, Failure> {
+    exchange.claimed = client.id().map(str::to_owned);
+    let wrong = || TokenRequestError::InvalidClient.into();
+    client.authenticate(&state.chain).await.map_err(|refused| Failure::of_login(refused, wrong))
+}
+
+fn issue(
+    state: &State,
+    caller: &Caller,
+    service: &str,
+    what: What,
+    tells_scope: bool,
+) -> Result<(Response<ResponseBody>, Granted), Failure> {
+    let none = AccessSet::default();
+    let (kind, access) = match &what {
+        What::Registry { access, .. } => (TokenKind::Registry, access),
+        What::Api(scopes) => (TokenKind::Api(*scopes), &none),
+    };
+    let issued =
+        state.issuer.issue(&Grant { caller, audience: service, kind, access }).map_err(|error| match error {
+            IssueError::TooLong(_) if !access.is_empty() => TokenRequestError::TooMuch.into(),
+            _ => Failure::Signing,
+        })?;
     let mut answer = json!({
         "token": issued.token.expose(),
         "access_token": issued.token.expose(),
         "expires_in": issued.expires_in,
         "issued_at": rfc3339(issued.issued_at),
     });
-    if request.tells_scope {
-        let scopes: Vec<String> = access.iter().map(|scope| scope.to_string()).collect();
+    if tells_scope {
+        let scope = match kind {
+            TokenKind::Registry => access.iter().map(|scope| scope.to_string()).collect::<Vec<_>>().join(" "),
+            TokenKind::Api(scopes) => scopes.to_string(),
+        };
         answer["token_type"] = "Bearer".into();
-        answer["scope"] = scopes.join(" ").into();
+        answer["scope"] = scope.into();
     }
     let mut response = respond::json(StatusCode::OK, answer.to_string());
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let granted = Granted {
-        service: service.to_owned(),
-        requested: request.requested,
-        access,
-        token_id: issued.jti,
-        rules: state.name_rules(&rules),
-    };
-    Ok((response, granted))
-}
-
-/// Reads a form with `grant_type=password`; no other grant is served.
-async fn form(
-    state: &State,
-    headers: &HeaderMap,
-    body: Incoming,
-    exchange: &mut Exchange,
-) -> Result<TokenRequest, Failure> {
-    let is_form = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|text| {
-        text.split(';').next().is_some_and(|mime| mime.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
-    });
-    if !is_form {
-        return Err(TokenRequestError::ContentType.into());
-    }
-    // A client that announces too much is told so, and not waited for.
-    if body.size_hint().lower() > MAX_FORM as u64 {
-        return Err(TokenRequestError::TooLarge.into());
-    }
-    let collected = tokio::time::timeout(state.form_timeout, Limited::new(body, MAX_FORM).collect()).await;
-    let bytes = match collected {
-        Ok(Ok(collected)) => {
-            exchange.unread = false;
-            collected.to_bytes()
-        }
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            return Err(TokenRequestError::TooLarge.into());
-        }
-        Ok(Err(_)) | Err(_) => return Err(TokenRequestError::NoBody.into()),
-    };
-    let text = zeroize::Zeroizing::new(
-        String::from_utf8(bytes.to_vec()).map_err(|_| TokenRequestError::Invalid("the form is not UTF-8"))?,
-    );
-    let form = Query::parse_form(&text).map_err(|_| TokenRequestError::Invalid("the form cannot be decoded"))?;
-    let credentials = match single(&form, "grant_type")? {
-        Some("password") => {
-            let user = single(&form, "username")?.ok_or(TokenRequestError::Invalid("username is missing"))?;
-            let password = single(&form, "password")?.ok_or(TokenRequestError::Invalid("password is missing"))?;
-            authn::from_parts(user, password)
-        }
-        None => return Err(TokenRequestError::Invalid("grant_type is missing").into()),
-        Some(_) => return Err(TokenRequestError::UnsupportedGrantType.into()),
-    };
-    Ok(TokenRequest {
-        credentials,
-        service: single(&form, "service")?.map(str::to_owned),
-        requested: requested(&form, state.max_scopes),
-        tells_scope: true,
-    })
-}
-
-/// A parameter that must not be repeated (RFC 6749, section 3.2).
-fn single<'a>(query: &'a Query, name: &'static str) -> Result<Option<&'a str>, TokenRequestError> {
-    if query.count(name) > 1 {
-        return Err(TokenRequestError::Invalid("a parameter is repeated that may stand only once"));
-    }
-    Ok(query.get(name))
-}
-
-fn requested(query: &Query, max: usize) -> AccessSet {
-    scope::parse_requested(query.get_all("scope"), max).access
+    Ok((response, Granted { service: service.to_owned(), token_id: issued.jti, what }))
 }
 
 /// Exact RFC 3339 in UTC: Go clients refuse anything else.

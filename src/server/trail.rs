@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use super::challenge::TokenTrouble;
 use super::exchange::Exchange;
 use super::failure::{Failure, TokenRequestError};
-use super::token_endpoint::Granted;
+use super::token_endpoint::{Granted, What};
 use crate::audit::{AuditLine, Event, Result};
 use crate::registry::{AccessSet, Scope};
 use crate::subject::Caller;
@@ -42,19 +42,25 @@ impl Exchange {
 
     /// Tells of a token that was issued.
     pub(crate) fn audit_token(&self, granted: &Granted) {
-        let whole = granted.requested.iter().all(|scope| granted.access.covers(&scope));
-        let (requested, access) = (scopes(&granted.requested), scopes(&granted.access));
+        let (requested, access, whole, why) = match &granted.what {
+            What::Registry { requested, access, rules } => {
+                let whole = requested.iter().all(|scope| access.covers(&scope));
+                let why = match (rules.as_str(), whole) {
+                    ("", true) => "nothing was asked for",
+                    ("", false) => "no rule allows it",
+                    (rules, _) => rules,
+                };
+                (scopes(requested), scopes(access), whole, why)
+            }
+            What::Api(scopes) => (scopes.to_string(), scopes.to_string(), true, "rules are asked when it is used"),
+        };
         self.audit(&AuditLine {
             service: Some(&granted.service),
             requested: Some(&requested),
             granted: Some(&access),
             token_id: Some(&granted.token_id),
             result: if whole { Result::Allowed } else { Result::Reduced },
-            why: match (granted.rules.as_str(), whole) {
-                ("", true) => "nothing was asked for",
-                ("", false) => "no rule allows it",
-                (rules, _) => rules,
-            },
+            why,
             ..self.line(Event::Token)
         });
     }
@@ -62,7 +68,10 @@ impl Exchange {
     /// Tells of credentials that were not accepted, if that is what the failure is.
     pub(crate) fn audit_failure(&self, failure: &Failure) {
         let result = match failure {
-            Failure::WrongCredentials { .. } | Failure::TokenRequest(TokenRequestError::WrongCredentials) => {
+            Failure::WrongCredentials { .. }
+            | Failure::WrongApiKey(_)
+            | Failure::SeveralCredentials
+            | Failure::TokenRequest(TokenRequestError::WrongCredentials | TokenRequestError::InvalidClient) => {
                 Result::Denied
             }
             // A token that only the upstream refuses was judged here before, and has its line.

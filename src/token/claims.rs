@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{TokenError, TokenKind};
+use super::{ApiScopes, TokenError, TokenKind};
 use crate::registry::AccessSet;
 use crate::subject::{Caller, GroupName, Subject, UserName};
 
@@ -32,10 +32,20 @@ pub(super) struct Payload<'a> {
     pub(super) tidegate: Option<PrivateOut<'a>>,
 }
 
+/// The kind of route, as the private claim names it.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Registry,
+    Api,
+}
+
 /// The private claim of a token that is being issued.
 #[derive(Serialize)]
 pub(super) struct PrivateOut<'a> {
-    kind: TokenKind,
+    kind: Kind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<ApiScopes>,
     groups: &'a [GroupName],
     authn: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,8 +55,13 @@ pub(super) struct PrivateOut<'a> {
 impl<'a> PrivateOut<'a> {
     pub(super) fn new(kind: TokenKind, caller: &'a Caller) -> Self {
         let subject = caller.subject();
+        let (kind, scope) = match kind {
+            TokenKind::Registry => (Kind::Registry, None),
+            TokenKind::Api(scopes) => (Kind::Api, Some(scopes)),
+        };
         Self {
             kind,
+            scope,
             groups: subject.map_or(&[], |subject| &subject.groups),
             authn: subject.map(|subject| &*subject.member),
             claims: subject.map(|subject| &subject.claims).filter(|claims| !claims.is_empty()),
@@ -59,7 +74,8 @@ impl<'a> PrivateOut<'a> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PrivateIn {
-    kind: TokenKind,
+    kind: Kind,
+    scope: Option<ApiScopes>,
     groups: Vec<GroupName>,
     authn: Option<String>,
     #[serde(default)]
@@ -70,6 +86,12 @@ struct PrivateIn {
 pub(super) fn read_caller(sub: &str, private: Value) -> Result<(TokenKind, Caller), TokenError> {
     const BAD: TokenError = TokenError::BadClaim(PRIVATE);
     let private: PrivateIn = serde_json::from_value(private).map_err(|_| BAD)?;
+    let kind = match (private.kind, private.scope) {
+        (Kind::Registry, None) => TokenKind::Registry,
+        (Kind::Api, Some(scopes)) => TokenKind::Api(scopes),
+        // Nobody says how far it reaches, or it says so of a route where nobody would look.
+        (Kind::Api, None) | (Kind::Registry, Some(_)) => return Err(BAD),
+    };
     let caller = match private.authn {
         // An empty `sub` with facts about somebody, or a name without a member that vouches for it, is nobody.
         None if sub.is_empty() && private.groups.is_empty() && private.claims.is_empty() => Caller::Anonymous,
@@ -81,5 +103,5 @@ pub(super) fn read_caller(sub: &str, private: Value) -> Result<(TokenKind, Calle
             Caller::Known(Arc::new(subject))
         }
     };
-    Ok((private.kind, caller))
+    Ok((kind, caller))
 }

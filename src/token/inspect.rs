@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use super::{TokenError, Verified, Verifier};
+use super::{TokenError, TokenKind, Verified, Verifier};
 use crate::subject::Caller;
 
 /// What a token says, unbelieved, and whether it would be accepted.
@@ -43,6 +43,9 @@ impl fmt::Display for Inspection {
                     Caller::Known(subject) => write!(f, "user {}, from {}", subject.name, subject.member)?,
                 }
                 write!(f, ", for {}", verified.audience)?;
+                if let TokenKind::Api(scopes) = verified.kind {
+                    write!(f, ", {}", if scopes.is_empty() { "no API".to_owned() } else { scopes.to_string() })?;
+                }
                 for scope in verified.access.iter() {
                     write!(f, ", {scope}")?;
                 }

@@ -87,7 +87,11 @@ impl Issuer {
 
     /// Issues a token that this gateway accepts, and that registries verify themselves.
     pub fn issue(&self, grant: &Grant<'_>) -> Result<Issued, IssueError> {
-        let ttl = self.settings.ttl.as_secs().max(MIN_TTL);
+        let ttl = match grant.kind {
+            TokenKind::Registry => self.settings.ttl,
+            TokenKind::Api(_) => self.settings.api_ttl,
+        };
+        let ttl = ttl.as_secs().max(MIN_TTL);
         self.sign(grant.caller, grant.audience, grant.access, ttl, Some(PrivateOut::new(grant.kind, grant.caller)))
     }
 

@@ -36,6 +36,7 @@ impl Gateway {
             issuer: ISSUER.into(),
             services: vec![SERVICE.into(), "other.example.com".into()],
             ttl: Duration::from_mins(5),
+            api_ttl: Duration::from_mins(2),
         };
         Self {
             issuer: Issuer::new(Arc::clone(&ring), settings.clone(), clock.clone()).unwrap(),

@@ -3,7 +3,8 @@
 use crate::jwt::{claims, part, signed, state_key};
 use crate::setup::{ALICE, BOB, CAROL, Site, code, parameters, the_challenge};
 
-const ROUTES: &str = r#"
+/// Routes to an API and to what is public beside it: `ops` may do everything there, `dev` may read.
+pub(crate) const ROUTES: &str = r#"
 [[route]]
 prefix = "/pulp/api/v3/"
 upstream = "registry"
@@ -101,6 +102,7 @@ fn tokens_of_one_kind_are_good_for_nothing_on_the_others_routes() {
     // The same token, but for an API.
     let mut other = claims(&registry);
     other["tidegate"]["kind"] = "api".into();
+    other["tidegate"]["scope"] = "api:read".into();
     let api = signed(&state_key(site.dir.path()), &part(&registry, 0).to_string(), &other.to_string());
     site.get("/v2/shared/x/manifests/v1").bearer(&api).send().expect(401);
     site.get("/v2/").bearer(&api).send().expect(401);

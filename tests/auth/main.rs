@@ -8,8 +8,10 @@
 mod support;
 
 mod api;
+mod api_keys;
 mod audit;
 mod challenge;
+mod clients;
 mod credentials;
 mod forged;
 mod identity;
@@ -18,6 +20,7 @@ mod keys;
 mod names;
 mod operations;
 mod passwords;
+mod planted;
 mod rules;
 mod secrets;
 mod setup;

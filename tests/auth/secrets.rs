@@ -7,45 +7,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
+use tidegate::authn::KeyHash;
+use tidegate::secret::Secret;
+
 use crate::jwt::{claims, encoded, part, signed, state_key};
+use crate::planted::Planted;
 use crate::setup::{DIGEST, Site, escaped};
 use crate::support::http::{Reply, Request, connect, get, read_reply};
 use crate::support::port;
 use crate::upstream::Answer;
-
-/// What must occur nowhere: a name for messages, and the text.
-struct Planted(Vec<(String, String)>);
-
-impl Planted {
-    fn plant(&mut self, what: &str, text: &str) {
-        assert!(text.len() >= 8, "too short to be told from chance: {what}");
-        self.0.push((what.to_owned(), text.to_owned()));
-    }
-
-    /// A user's password, plain and as it goes over the wire.
-    fn plant_password(&mut self, user: &str, password: &str) {
-        self.plant("a password", password);
-        self.plant("an escaped password", &escaped(password));
-        self.plant("Basic credentials", &STANDARD.encode(format!("{user}:{password}")));
-    }
-
-    /// A token: its signature, and the claims as they go over the wire.
-    fn plant_token(&mut self, what: &str, token: &str) {
-        let parts: Vec<&str> = token.split('.').collect();
-        self.plant(&format!("{what}: signature"), parts[2]);
-        self.plant(&format!("{what}: claims"), &parts[1][parts[1].len() / 2..]);
-    }
-
-    #[track_caller]
-    fn absent(&self, place: &str, text: &str) {
-        for (what, secret) in &self.0 {
-            if let Some(at) = text.find(secret.as_str()) {
-                let line = text[..at].rfind('\n').map_or(0, |start| start + 1);
-                panic!("{what} in {place}: {}", text[line..].lines().next().unwrap());
-            }
-        }
-    }
-}
 
 const RIGHT: &str = "right-PW-2f6b09c1";
 const WRONG: &str = "wrong-PW-7d41aa83";
@@ -54,6 +24,9 @@ const COOKIE: &str = "cookie-5af3b0d977";
 const STATE: &str = "upload-state-c24e9b7f11";
 const QUERY: &str = "presigned-91d0e3f2aa";
 const FORGED: &str = "Zm9yZ2VkLWlkZW50aXR5LTAxMjM0NTY3";
+const KEY: &str = "tgk_the-ci-5be1f0c4";
+const OVER: &str = "tgk_expired-0d77e2";
+const CLIENT: &str = "tgk_a client/b3%41";
 const LIBRARIAN: &str = "librarian-PW-63c9";
 
 fn config(main: u16, admin: u16, upstream: u16, dead: u16, hash: &str) -> String {
@@ -78,13 +51,22 @@ fn config(main: u16, admin: u16, upstream: u16, dead: u16, hash: &str) -> String
          [[route]]\nprefix = \"/api/\"\nupstream = \"registry\"\nauth = \"api\"\n\
          [[route]]\nprefix = \"/public/\"\nupstream = \"registry\"\nauth = \"public\"\n\
          [users.alice]\npassword_hash = '{hash}'\n\
+         [api_keys.ci]\nhash = \"{}\"\n[api_keys.over]\nhash = \"{}\"\nexpires = 2020-01-01T00:00:00Z\n\
+         [clients.robot]\nsecret_hash = \"{}\"\n\
          [[authn]]\nkind = \"users\"\n[[authn]]\nkind = \"htpasswd\"\nfile = \"htpasswd\"\n\
          [[access]]\nwho = [\"authenticated\"]\nrepositories = [\"**\"]\nactions = [\"*\"]\n\
          [[access]]\nwho = [\"authenticated\"]\npaths = [\"/api/**\"]\nmethods = [\"*\"]\n\
          [log]\nlevel = \"trace\"\nrequests = {{ file = \"requests.log\" }}\naudit = {{ file = \"audit.log\" }}\n\
          [identity]\nfilter = '{{identity: {{user: {{username: (if .request.reference == \"odd\" then .subject - 1 else .subject end)}}}}}}'\n",
-        routes.concat()
+        routes.concat(),
+        key_hash(KEY),
+        key_hash(OVER),
+        key_hash(CLIENT)
     )
+}
+
+fn key_hash(key: &str) -> String {
+    KeyHash::of(&Secret::new(key)).to_text()
 }
 
 /// With everything about it that should be nobody's business.
@@ -146,7 +128,7 @@ fn plant(answer: Answer) -> (Site, Planted) {
         std::fs::write(dir.join("htpasswd"), format!("librarian:{file_hash}\n")).unwrap();
     };
     let site = Site::rendered(answer, files, &|ports, upstream| config(ports.main, ports.admin, upstream, dead, &hash));
-    let mut planted = Planted(Vec::new());
+    let mut planted = Planted::new();
     for (user, password) in [
         ("alice", RIGHT),
         ("alice", WRONG),
@@ -154,12 +136,19 @@ fn plant(answer: Answer) -> (Site, Planted) {
         ("librarian", LIBRARIAN),
         ("gateway", ACCOUNT),
         ("proxy", RIGHT),
+        ("robot", CLIENT),
+        ("robot", &escaped(CLIENT)),
+        ("ci", KEY),
+        ("over", OVER),
     ] {
         planted.plant_password(user, password);
     }
     for (what, text) in [
         ("a hash", &*hash),
         ("a hash", &*file_hash),
+        ("a key's hash", &key_hash(KEY)["sha256:".len()..]),
+        ("a key's hash", &key_hash(OVER)["sha256:".len()..]),
+        ("a client's hash", &key_hash(CLIENT)["sha256:".len()..]),
         ("a cookie", COOKIE),
         ("an upload's state", STATE),
         ("a query", QUERY),
@@ -189,8 +178,17 @@ fn tokens(site: &Site) -> Vec<(&'static str, String)> {
     let (none, nothing) = (encoded("{\"alg\":\"none\"}"), encoded("not-json-but-secret-4be1"));
     let bent = format!("{none}.{nothing}.{}", encoded("signature-77aa01"));
     let idle = site.token(Some(("librarian", LIBRARIAN)), &[]);
+    let api = site.token(Some(("alice", RIGHT)), &["api:write"]);
     let anonymous = site.token(None, &[]);
-    vec![("good", good), ("over", over), ("foreign", foreign), ("bent", bent), ("idle", idle), ("anonymous", anonymous)]
+    vec![
+        ("good", good),
+        ("over", over),
+        ("foreign", foreign),
+        ("bent", bent),
+        ("idle", idle),
+        ("api", api),
+        ("anonymous", anonymous),
+    ]
 }
 
 /// Posts forms that are right, and wrong in every way. Tokens from them are planted, other answers given back.
@@ -211,6 +209,35 @@ fn forms(site: &Site, planted: &mut Planted, name: &str, password: &str) -> Vec<
         format!("username={password}&password={password}{}", "x".repeat(70_000)),
     ] {
         replies.push(site.form(&form));
+    }
+    replies
+}
+
+/// Fetches tokens as a client in every way, right and wrong. Tokens are planted, other answers given back.
+fn client_forms(site: &Site, planted: &mut Planted) -> Vec<Reply> {
+    const GRANT: &str = "grant_type=client_credentials";
+    let form = |credentials: Option<(&str, &str)>, more: &str| {
+        let request = site.request("POST", "/token").header("Content-Type", "application/x-www-form-urlencoded");
+        let request = credentials.into_iter().fold(request, |request, (id, secret)| request.basic(id, secret));
+        request.body(format!("{GRANT}{more}").as_bytes()).send()
+    };
+    let in_body = format!("&client_id=robot&client_secret={}", escaped(CLIENT));
+    let mut replies = Vec::new();
+    for answer in [
+        form(Some(("robot", CLIENT)), ""),
+        form(Some(("robot", &escaped(CLIENT))), "&scopes=api:read"),
+        form(None, &in_body),
+        form(Some(("robot", CLIENT)), &in_body),
+        form(Some(("robot", WRONG)), ""),
+        form(Some((CLIENT, CLIENT)), &format!("&scope={QUERY}")),
+        form(Some(("robot", CLIENT)), &format!("&scope={QUERY}")),
+        form(Some(("robot", CLIENT)), &format!("&client_id={QUERY}")),
+        form(None, &format!("&client_id=robot&client_secret={QUERY}&client_secret={QUERY}")),
+    ] {
+        match answer.json_token() {
+            Some(token) => planted.plant_token("a client's", &token),
+            None => replies.push(answer),
+        }
     }
     replies
 }
@@ -252,6 +279,12 @@ fn scan(answer: Answer) {
         replies.extend(everywhere(&site, &|request| request.basic(name, password)));
         replies.extend(forms(&site, &mut planted, name, password));
     }
+    for key in [KEY, OVER, WRONG, QUERY] {
+        replies.extend(everywhere(&site, &|request| request.header("X-Api-Key", key)));
+        replies.extend(everywhere(&site, &|request| request.header("X-Api-Key", key).basic("alice", RIGHT)));
+        replies.extend(everywhere(&site, &|request| request.header("X_API_Key", key)));
+    }
+    replies.extend(client_forms(&site, &mut planted));
     replies.extend(broken(&site, &tokens[0].1));
 
     for target in ["/readyz", "/healthz", "/metrics", "/"] {
@@ -310,7 +343,7 @@ fn nothing_secret_is_told_where_the_upstream_refuses() {
 #[test]
 #[should_panic(expected = "a cookie in a log: two secret-cookie")]
 fn the_scan_finds_what_is_there() {
-    let mut planted = Planted(Vec::new());
+    let mut planted = Planted::new();
     planted.plant("a cookie", "secret-cookie");
     planted.absent("a log", "one\ntwo secret-cookie\nthree");
 }
@@ -322,13 +355,15 @@ fn nothing_secret_is_told_by_a_start_that_fails() {
     let dir = tempfile::tempdir().unwrap();
     let key = tidegate::keys::SigningKey::generate(tidegate::keys::Algorithm::Es256).unwrap();
     let pem = key.to_pem().unwrap().expose().to_owned();
-    let mut planted = Planted(Vec::new());
+    let mut planted = Planted::new();
     let mut lines: Vec<&str> = pem.lines().collect();
     planted.plant("a key", lines[1]);
     lines.remove(2);
     std::fs::write(dir.path().join("broken.pem"), lines.join("\n")).unwrap();
     planted.plant("a hash", "$argon2id$v=19$secret-hash-0193");
     planted.plant("a password", ACCOUNT);
+    planted.plant("a key", KEY);
+    planted.plant("a key's hash", "0193secret-hash");
     let start = |more: &str| {
         let config = format!(
             "[server]\nlisten = [\"127.0.0.1:0\"]\npublic_url = \"http://a.test\"\n[log]\nlevel = \"trace\"\n\
@@ -345,5 +380,7 @@ fn nothing_secret_is_told_by_a_start_that_fails() {
     start("[token]\nkeys = [\"broken.pem\"]\n[[authn]]\nkind = \"users\"\n[users]\n");
     start("[users.a]\npassword_hash = \"$argon2id$v=19$secret-hash-0193\"\n[[authn]]\nkind = \"users\"\n");
     start("[users.a]\npassword_hash = \"$argon2id$v=19$secret-hash-0193\n[[authn]]\nkind = \"users\"\n");
+    start(&format!("[api_keys.a]\nhash = \"{KEY}\"\n[clients.b]\nsecret_hash = \"{KEY}\"\n"));
+    start("[api_keys.a]\nhash = \"sha256:0193secret-hash\"\n[clients.b]\nsecret_hash = \"sha256:0193secret-hash\"\n");
     start(&format!("[extra]\npassword = \"{ACCOUNT}\"\n"));
 }

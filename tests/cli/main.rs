@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of a test fail like the test")]
 
+mod api_key;
 mod explain;
 mod export;
 mod filter;

@@ -22,6 +22,7 @@ fn every_help_says_the_exit_codes() {
         "check",
         "explain",
         "hash-password",
+        "api-key",
         "keys",
         "keys generate",
         "keys list",

@@ -106,6 +106,7 @@ fn old_token(site: &Site, age: u64) -> String {
         issuer: format!("http://{host}/token"),
         services: vec![host.clone()],
         ttl: Duration::from_secs(300),
+        api_ttl: Duration::from_secs(300),
     };
     let issuer = Issuer::new(ring, settings, Clock::manual(Clock::System.now() - age)).unwrap();
     let alice = Subject::new(UserName::parse("alice").unwrap(), Vec::new(), "users".into());

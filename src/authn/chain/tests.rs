@@ -19,6 +19,8 @@ use crate::clock::Clock;
 use crate::secret::Secret;
 use crate::subject::{GroupName, Subject, UserName};
 
+mod programs;
+
 struct Setup {
     hasher: Arc<Hasher>,
     clock: Clock,

@@ -12,6 +12,7 @@ use crate::registry::path::RequestPath;
 use crate::registry::query::Query;
 use crate::registry::{AccessSet, Action, Actions, Operation, RepositoryName, Resource};
 use crate::subject::Caller;
+use crate::token::ApiScope;
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -37,6 +38,7 @@ fn printed(refusal: &Refusal) -> Vec<String> {
         Refusal::InsufficientScope { needed } | Refusal::Denied { needed, .. } => {
             needed.iter().map(ToString::to_string).collect()
         }
+        Refusal::InsufficientApiScope(needed) => vec![needed.to_string()],
         Refusal::Ping => Vec::new(),
     }
 }
@@ -181,11 +183,15 @@ fn path_request(method: Method, raw: &str) -> PathRequest {
     PathRequest { method, path: RequestPath::parse(raw).unwrap(), query: Query::parse(None).unwrap() }
 }
 
+fn api_rules() -> Rules {
+    rules(vec![path("allow", &["user:alice"], &["/pulp/api/v3/**"], Methods::Any)])
+}
+
 #[test]
 fn api_requests_are_judged_by_their_decoded_path() {
-    let all = rules(vec![path("allow", &["user:alice"], &["/pulp/api/v3/**"], Methods::Any)]);
+    let all = api_rules();
     let judge = |name: &str, raw: &str| -> Result<Permit, Refusal> {
-        authorize_api(&all, path_request(Method::POST, raw), &known(name, &[]), "s", None)
+        authorize_api(&all, path_request(Method::POST, raw), &known(name, &[]), None, "s", None)
     };
     let permit = judge("alice", "/pulp/%61pi/v3/users/").unwrap();
     assert_eq!(permit.facts().unwrap().path, Some("/pulp/api/v3/users/"));
@@ -211,4 +217,21 @@ fn dependence_on_the_address_is_known() {
     let depends = |path: &str| depends_on_client(&all, &request(operation(&Method::GET, path, None), &alice, None));
     assert!(depends("/v2/office/a/tags/list"));
     assert!(!depends("/v2/other/a/tags/list"));
+}
+
+#[test]
+fn an_api_token_is_good_for_what_its_scopes_say_and_no_more_than_the_rules() {
+    let all = api_rules();
+    let judge = |name: &str, method: Method, scopes: &[ApiScope]| {
+        let granted = Some(scopes.iter().copied().collect());
+        authorize_api(&all, path_request(method, "/pulp/api/v3/users/"), &known(name, &[]), granted, "s", None)
+    };
+    let (read, write) = (ApiScope::Read, ApiScope::Write);
+    assert!(judge("alice", Method::POST, &[read, write]).is_ok());
+    assert!(judge("alice", Method::POST, &[write]).is_ok());
+    assert!(judge("alice", Method::GET, &[read]).is_ok());
+    assert_eq!(judge("alice", Method::POST, &[read]).unwrap_err(), Refusal::InsufficientApiScope(write));
+    assert_eq!(judge("alice", Method::GET, &[write]).unwrap_err(), Refusal::InsufficientApiScope(read));
+    assert_eq!(judge("alice", Method::GET, &[]).unwrap_err(), Refusal::InsufficientApiScope(read));
+    assert!(matches!(judge("bob", Method::GET, &[read, write]).unwrap_err(), Refusal::Denied { .. }));
 }

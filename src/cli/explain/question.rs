@@ -4,11 +4,13 @@ use std::fmt;
 
 use http::Method;
 
+use crate::authn::{API_KEYS, CLIENTS};
 use crate::cli::console::Failure;
 use crate::config::{Config, RouteAuth};
 use crate::document::{Kind, RequestAction, RequestFacts};
 use crate::registry::path::{RequestPath, is_at_or_below, is_of_registry};
 use crate::registry::{Operation, OperationAction, RepositoryName};
+use crate::subject::Caller;
 
 /// What somebody wants to do.
 pub(super) struct Asked {
@@ -142,6 +144,17 @@ impl Asked {
             }
             RouteAuth::Registry => Err(self.is_registry(path, &route.prefix)),
         }
+    }
+
+    /// Where the kind of credentials decides before any rule does: API keys and clients are for API routes only.
+    pub(super) fn credentials(&self, caller: &Caller, notes: &mut Vec<String>) -> Option<bool> {
+        let subject = caller.subject()?;
+        if matches!(self.resource, Resource::Path(_)) || ![API_KEYS, CLIENTS].contains(&&*subject.member) {
+            return None;
+        }
+        let what = if *subject.member == *API_KEYS { "an API key" } else { "an OAuth2 client" };
+        notes.push(format!("{} is {what}, which is good for routes with `auth = \"api\"` only", subject.name));
+        Some(false)
     }
 
     /// A path of the registry API is judged by what it does to which repository.

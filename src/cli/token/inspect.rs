@@ -7,6 +7,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::settings;
+use crate::authn::{API_KEYS, CLIENTS};
 use crate::cli::console::{Console, Failure, NO, OK, Outcome};
 use crate::cli::{CONFIG, caller, keys};
 use crate::clock::Clock;
@@ -72,6 +73,9 @@ fn gone(config: &Config, verified: &Verified, console: &mut Console<'_>) -> Opti
     }
     match found {
         Some(_) => None,
+        None if [API_KEYS, CLIENTS].contains(&&*subject.member) => {
+            Some(format!("the token is good, but {} is not in the configuration any more", subject.name))
+        }
         None => Some(format!(
             "the token is good, but the member {} of the [[authn]] chain does not know {}",
             subject.member, subject.name

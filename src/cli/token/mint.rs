@@ -14,7 +14,7 @@ use crate::cli::explain::service;
 use crate::cli::{CONFIG, keys};
 use crate::clock::Clock;
 use crate::registry::{AccessSet, Scope};
-use crate::token::{Grant, Issuer, TokenKind};
+use crate::token::{ApiScope, ApiScopes, Grant, Issuer, TokenKind};
 
 /// Mint a token: what the token endpoint would issue to somebody, without a password
 ///
@@ -32,7 +32,7 @@ pub struct Args {
     #[command(flatten)]
     who: Who,
 
-    /// What to ask for, such as repository:team/app:pull,push or registry:catalog:*; may be repeated
+    /// What to ask for, such as repository:team/app:pull,push, registry:catalog:* or api:read; may be repeated
     #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<String>,
 
@@ -44,16 +44,16 @@ pub struct Args {
     #[arg(long, value_name = "IP")]
     from: Option<IpAddr>,
 
-    /// For which kind of route the token is good
-    #[arg(long, value_enum, value_name = "KIND", default_value_t = Kind::Registry, conflicts_with = "scopes")]
-    kind: Kind,
+    /// For which kind of route the token is good (default: for the kind that the scopes are of, or else registry)
+    #[arg(long, value_enum, value_name = "KIND")]
+    kind: Option<Kind>,
 
     /// Put all that is asked for into the token, without asking the rules: for registries that verify tokens themselves
     #[arg(long, requires = "scopes")]
     all: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Kind {
     /// Routes with auth = "registry"
     Registry,
@@ -63,7 +63,7 @@ enum Kind {
 
 /// Runs the command.
 pub fn run(args: &Args, console: &mut Console<'_>) -> Outcome {
-    let requested = requested(&args.scopes)?;
+    let (requested, api) = requested(args)?;
     let config = console.load(&args.config)?;
     let service = service(&config, args.service.as_deref())?.to_owned();
     let resolved = args.who.resolve(&config);
@@ -83,14 +83,14 @@ pub fn run(args: &Args, console: &mut Console<'_>) -> Outcome {
         let message = "no token: the rules grant nothing of what was asked for";
         return Err(Failure::no(message).hint("`tidegate explain` says why; --all does not ask the rules"));
     }
-    let kind = match args.kind {
-        Kind::Registry => TokenKind::Registry,
-        Kind::Api => TokenKind::Api,
-    };
+    let kind = api.map_or(TokenKind::Registry, TokenKind::Api);
     let grant = Grant { caller: &caller, audience: &service, kind, access: &access };
     let token = issuer.issue(&grant).map_err(|error| Failure::no(error.to_string()))?;
     for scope in access.iter() {
         writeln!(console.err, "granted: {scope}")?;
+    }
+    if let Some(scopes) = api {
+        writeln!(console.err, "granted: {scopes}")?;
     }
     if access != requested {
         console.note("less is granted than was asked for; `tidegate explain` says why")?;
@@ -100,15 +100,26 @@ pub fn run(args: &Args, console: &mut Console<'_>) -> Outcome {
     Ok(OK)
 }
 
-/// All scopes, merged. Unlike a client at the token endpoint, whoever types them learns of a mistake.
-fn requested(scopes: &[String]) -> Result<AccessSet, Failure> {
-    let mut access = AccessSet::default();
-    for text in scopes.iter().flat_map(|scopes| scopes.split(' ')).filter(|scope| !scope.is_empty()) {
+/// All scopes, merged: of the registry, or of the API for an API token. Unlike a client at the token endpoint, whoever types
+/// them learns of a mistake.
+fn requested(args: &Args) -> Result<(AccessSet, Option<ApiScopes>), Failure> {
+    let (mut access, mut api) = (AccessSet::default(), ApiScopes::NONE);
+    for text in args.scopes.iter().flat_map(|scopes| scopes.split(' ')).filter(|scope| !scope.is_empty()) {
+        if let Ok(scope) = text.parse::<ApiScope>() {
+            api.insert(scope);
+            continue;
+        }
         let scope: Scope = text.parse().map_err(|error| {
             let message = format!("\"{}\" is no scope: {error}", text.escape_debug());
-            Failure::usage(message).hint("as in repository:team/app:pull,push")
+            Failure::usage(message).hint("as in repository:team/app:pull,push, or api:read")
         })?;
         access.insert(scope.resource, scope.actions);
     }
-    Ok(access)
+    match (args.kind, access.is_empty(), api.is_empty()) {
+        (Some(Kind::Registry) | None, _, true) => Ok((access, None)),
+        (Some(Kind::Api), true, true) => Ok((access, Some(ApiScopes::ALL))),
+        (Some(Kind::Api) | None, true, false) => Ok((access, Some(api))),
+        _ => Err(Failure::usage("a token is either for the registry or for the API")
+            .hint("repository:… and registry:… go with --kind registry, api:read and api:write with --kind api")),
+    }
 }

@@ -3,6 +3,7 @@
 use jsonwebtoken::{DecodingKey, Validation};
 
 use super::*;
+use crate::token::{ApiScope, ApiScopes};
 
 fn decoded(token: &str) -> Value {
     let payload = token.split('.').nth(1).unwrap();
@@ -98,21 +99,37 @@ fn the_catalog_is_the_only_star() {
 fn the_kind_is_kept_apart() {
     let gateway = es256();
     let (caller, access) = (alice(), AccessSet::default());
-    let grant = Grant { caller: &caller, audience: SERVICE, kind: TokenKind::Api, access: &access };
-    let issued = gateway.issuer.issue(&grant).unwrap();
-    assert_eq!(gateway.verify(issued.token.expose()).unwrap().kind, TokenKind::Api);
+    let issue = |kind| {
+        let grant = Grant { caller: &caller, audience: SERVICE, kind, access: &access };
+        gateway.issuer.issue(&grant).unwrap()
+    };
+    let scope = |issued: &Issued| decoded(issued.token.expose())["tidegate"].get("scope").cloned();
+    let registry = issue(TokenKind::Registry);
+    assert_eq!((scope(&registry), registry.expires_in), (None, 300));
+    for (scopes, text) in [
+        (ApiScopes::NONE, ""),
+        (ApiScopes::ALL, "api:read api:write"),
+        ([ApiScope::Read].into_iter().collect(), "api:read"),
+        ([ApiScope::Write].into_iter().collect(), "api:write"),
+    ] {
+        let issued = issue(TokenKind::Api(scopes));
+        assert_eq!(gateway.verify(issued.token.expose()).unwrap().kind, TokenKind::Api(scopes));
+        assert_eq!((scope(&issued), issued.expires_in), (Some(text.into()), 120));
+    }
 }
 
 #[test]
 fn no_token_lives_less_than_a_minute() {
     let gateway = es256();
-    let settings = Settings { issuer: ISSUER.into(), services: vec![SERVICE.into()], ttl: Duration::from_secs(1) };
+    let (ttl, api_ttl) = (Duration::from_secs(1), Duration::from_secs(2));
+    let settings = Settings { issuer: ISSUER.into(), services: vec![SERVICE.into()], ttl, api_ttl };
     let hasty = Issuer::new(Arc::clone(&gateway.ring), settings, gateway.clock.clone()).unwrap();
     let (caller, access) = (alice(), push());
-    let grant = Grant { caller: &caller, audience: SERVICE, kind: TokenKind::Registry, access: &access };
-    let issued = hasty.issue(&grant).unwrap();
-    assert_eq!(issued.expires_in, 60);
-    assert_eq!(decoded(issued.token.expose())["exp"], NOW + 60);
+    for kind in [TokenKind::Registry, TokenKind::Api(ApiScopes::ALL)] {
+        let issued = hasty.issue(&Grant { caller: &caller, audience: SERVICE, kind, access: &access }).unwrap();
+        assert_eq!(issued.expires_in, 60);
+        assert_eq!(decoded(issued.token.expose())["exp"], NOW + 60);
+    }
 }
 
 #[test]
