@@ -13,7 +13,7 @@ use crate::access_log::{self, LogError, LogWriter};
 use crate::authn::{Chain, Groups, Hasher, Htpasswd, HtpasswdError, Member, NewUser, NoRandomness, Users};
 use crate::authz::Rules;
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Kind};
 use crate::identity::{IdentityHeader, StripList};
 use crate::jq::{CompileError, Filter};
 use crate::keys::{self, KeyFileError, KeyRing, LoadedKey, RingError};
@@ -240,11 +240,15 @@ fn routes(config: &Config, status: &Status) -> Result<(Routes, Probes), StartErr
         if config.routes.iter().any(|route| route.upstream == index) {
             probes.push((Arc::clone(&running), status.upstream(&upstream.name)));
         }
-        upstreams.push((upstream, running));
+        let pulp = match &upstream.kind {
+            Kind::Pulp(pulp) => Some(Arc::new(pulp.paths())),
+            Kind::Registry => None,
+        };
+        upstreams.push((upstream, running, pulp));
     }
     let mut routes = Vec::new();
     for route in &config.routes {
-        let Some((upstream, running)) = upstreams.get(route.upstream) else { continue };
+        let Some((upstream, running, pulp)) = upstreams.get(route.upstream) else { continue };
         let credentials = match &route.credentials {
             config::Credentials::Identity => UpstreamCredentials::Identity(match &route.filter {
                 Some(filter) => header(filter)?,
@@ -275,6 +279,7 @@ fn routes(config: &Config, status: &Status) -> Result<(Routes, Probes), StartErr
             credentials,
             mounts: upstream.mounts,
             signatures: upstream.signatures,
+            pulp: pulp.clone(),
             own_authorities,
         });
     }

@@ -12,6 +12,7 @@ use super::route::is_normal_path;
 use super::server::TIMEOUTS;
 use super::source::Span;
 use super::url::{PublicUrl, public_url, upstream_url};
+use crate::pulp::Paths;
 use crate::secret::Secret;
 
 /// Pulp's own default.
@@ -64,6 +65,13 @@ pub struct Pulp {
     pub api_root: String,
     /// Pulp's `DOMAIN_ENABLED`: a segment for the domain stands between the two, and after `/v2/`.
     pub domains: bool,
+}
+
+impl Pulp {
+    /// Where its endpoints are.
+    pub fn paths(&self) -> Paths {
+        Paths::new(&self.api_root, self.domains)
+    }
 }
 
 /// What an upstream is told about the caller.

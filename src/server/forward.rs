@@ -62,7 +62,7 @@ pub(crate) async fn forward(
         // docker-registry would read `mount` and `from` from a form.
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     }
-    if route.auth != RouteAuth::Public {
+    if !passage.is_public() {
         tell(state, passage, &host, token, &mut headers)?;
     }
     headers.insert(HOST, host);
@@ -92,7 +92,7 @@ pub(crate) async fn forward(
     exchange.upstream_time = Some(sent.elapsed());
     let response = answered?;
 
-    if response.status() == StatusCode::UNAUTHORIZED && route.auth != RouteAuth::Public {
+    if response.status() == StatusCode::UNAUTHORIZED && !passage.is_public() {
         return Err(rejected(state, passage, issued));
     }
     publish(response, passage, &head.method, &exchange.peer.host)

@@ -31,6 +31,7 @@ use super::state::{JWKS_PATH, Shared, State};
 use super::token_endpoint;
 use crate::access_log::Decision;
 use crate::authz::{self, PathRequest};
+use crate::pulp::Standing;
 use crate::registry::path::RequestPath;
 use crate::registry::query::Query;
 use crate::registry::{Operation, RouteError};
@@ -140,11 +141,13 @@ impl Gateway {
         }
         let route = state.routes.find(&path).ok_or(Failure::NoRoute)?;
         exchange.scheme = route.auth.scheme();
+        let standing = route.standing(&head.method, &path);
         let way = Way { state, route, path, head, body, host };
-        match route.auth {
-            RouteAuth::Registry => self.registry(way, exchange).await,
-            RouteAuth::Api => self.api(way, exchange).await,
-            RouteAuth::Public => self.public(way, exchange).await,
+        match (standing, route.auth) {
+            (Standing::Closed, _) => Err(Failure::NoRoute),
+            (Standing::Public, _) | (_, RouteAuth::Public) => self.public(way, exchange).await,
+            (Standing::Judged, RouteAuth::Registry) => self.registry(way, exchange).await,
+            (Standing::Judged, RouteAuth::Api) => self.api(way, exchange).await,
         }
     }
 
@@ -192,7 +195,7 @@ impl Gateway {
         self.onward(way, &passage, presented.into_token(), exchange).await
     }
 
-    /// A route with `auth = "public"`.
+    /// A route with `auth = "public"`, or an endpoint of Pulp's that everybody may read.
     async fn public(&self, way: Way<'_>, exchange: &mut Exchange) -> Result<Response<ResponseBody>, Failure> {
         exchange.operation = Some("public");
         exchange.decision = Decision::Public;
