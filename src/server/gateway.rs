@@ -34,7 +34,7 @@ use crate::authz::{self, PathRequest};
 use crate::pulp::Standing;
 use crate::registry::path::RequestPath;
 use crate::registry::query::Query;
-use crate::registry::{Operation, RouteError};
+use crate::registry::{Operation, OperationAction, RouteError};
 use crate::secret::Secret;
 use crate::token::TokenKind;
 
@@ -182,7 +182,8 @@ impl Gateway {
         }
         let passage = authorize::operation(state, route, head, operation, &asks, &presented, exchange)?;
         exchange.decision = Decision::Allowed;
-        self.onward(way, &passage, presented.into_token(), exchange).await
+        let token = passing(route, &presented, &passage, &way.host).then(|| presented.into_token()).flatten();
+        self.onward(way, &passage, token, exchange).await
     }
 
     /// A route with `auth = "api"`.
@@ -235,6 +236,16 @@ impl Way<'_> {
         let query = Query::parse(self.head.uri.query())?;
         Ok(PathRequest { method: self.head.method.clone(), path: self.path.clone(), query })
     }
+}
+
+/// Whether the client's own token would do upstream, where tokens are forwarded.
+///
+/// Pulp takes it only for the host that the client names, and knows no action but push for what changes anything. Where the client's
+/// is not good for that, one is minted.
+fn passing(route: &Route, presented: &Presented, passage: &Passage, host: &HeaderValue) -> bool {
+    let deletes = passage.operation().is_some_and(|operation| operation.action() == OperationAction::Delete);
+    let fits = |audience: &str| audience.as_bytes() == host.as_bytes();
+    route.pulp.is_none() || !deletes && presented.token().is_some_and(|entry| fits(&entry.verified.audience))
 }
 
 /// `/v2/`: the gateway answers itself. Without any credentials it is always challenged, or clients would never send theirs.

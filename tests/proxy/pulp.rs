@@ -1,8 +1,12 @@
-//! What the gateway knows of Pulp: its endpoints.
+//! What the gateway knows of Pulp: its endpoints and its tokens.
 
-use crate::site::{ALICE, SETUP, Setup, Site};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+use crate::site::{ALICE, SETUP, Setup, Site, blob};
 use crate::upstream::{answer_with, ok};
-use crate::wire::basic;
+use crate::wire::{Head, basic};
 
 const STATUS: &str = "/pulp/api/v3/status/";
 const USERS: &str = "/pulp/api/v3/users/";
@@ -118,4 +122,35 @@ fn a_route_for_an_endpoint_says_how_it_is_treated() {
     // The others are as they were.
     assert_eq!(anonymously(&site, "GET", "/pulp/api/v3/livez/", ""), 200);
     assert_eq!(site.ask("POST", "/token/", "").0.status(), 404);
+}
+
+fn claims(head: &Head) -> Value {
+    let token = head.get("authorization").unwrap().strip_prefix("Bearer ").unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap()).unwrap()
+}
+
+#[test]
+fn tokens_for_pulp_are_for_the_host_that_the_client_names() {
+    let upstream = "kind = \"pulp\"\ncredentials = \"forward-token\"";
+    let site = Site::with(&Setup { upstream, ..SETUP }, ok);
+    let own = site.gateway.host();
+    let token = site.gateway.token(Some(ALICE), &["repository:team/app:pull,push,delete"]);
+    let ask = |method: &str, host: &str, authorization: &str| {
+        let mut client = site.connect();
+        client.send(format!("{method} {} HTTP/1.1\r\nHost: {host}\r\nAuthorization: {authorization}\r\n\r\n", blob()));
+        assert_eq!(client.head().status(), 200, "{method} {host}");
+        site.upstream.last()
+    };
+    let bearer = format!("Bearer {token}");
+    assert_eq!(ask("GET", &own, &bearer).get("authorization"), Some(&*bearer), "the client's own is good for this");
+    for authorization in [&bearer, &basic(ALICE)] {
+        for host in ["Registry.Example.ORG:5000", "localhost"] {
+            let claims = claims(&ask("GET", host, authorization));
+            assert_eq!((&claims["aud"], &claims["sub"]), (&host.into(), &"alice".into()));
+            assert_eq!(claims["access"], json!([{"type": "repository", "name": "team/app", "actions": ["pull"]}]));
+        }
+    }
+    // Pulp knows push alone for all that changes anything.
+    let claims = claims(&ask("DELETE", &own, &bearer));
+    assert_eq!(claims["access"], json!([{"type": "repository", "name": "team/app", "actions": ["push", "delete"]}]));
 }
