@@ -14,7 +14,7 @@ use crate::authn::{Chain, Groups, Hasher, Htpasswd, HtpasswdError, Member, NewUs
 use crate::authz::Rules;
 use crate::clock::Clock;
 use crate::config::{self, Config, Kind};
-use crate::identity::{IdentityHeader, StripList};
+use crate::identity::{IdentityHeader, NameRules, StripList};
 use crate::jq::{CompileError, Filter};
 use crate::keys::{self, KeyFileError, KeyRing, LoadedKey, RingError};
 use crate::lifecycle::Running;
@@ -226,13 +226,13 @@ fn chain(config: &Config, clock: &Clock) -> Result<Chain, StartError> {
 
 fn routes(config: &Config, status: &Status) -> Result<(Routes, Probes), StartError> {
     let identity = &config.identity;
-    let header = |filter: &Arc<Filter>| {
+    let header = |filter: &Arc<Filter>, upstream: &config::Upstream| {
         let (name, filter) = (identity.header.clone(), Arc::clone(filter));
+        let rules = NameRules::new(&identity.reserved, matches!(upstream.kind, Kind::Pulp(_)));
         IdentityHeader::new(name, filter, &identity.username, identity.anonymous, identity.max_header)
-            .map(Arc::new)
+            .map(|header| Arc::new(header.with_names(rules)))
             .map_err(StartError::Username)
     };
-    let common = header(&identity.filter)?;
     let mut probes = Probes::new();
     let mut upstreams = Vec::new();
     for (index, upstream) in config.upstreams.iter().enumerate() {
@@ -250,10 +250,9 @@ fn routes(config: &Config, status: &Status) -> Result<(Routes, Probes), StartErr
     for route in &config.routes {
         let Some((upstream, running, pulp)) = upstreams.get(route.upstream) else { continue };
         let credentials = match &route.credentials {
-            config::Credentials::Identity => UpstreamCredentials::Identity(match &route.filter {
-                Some(filter) => header(filter)?,
-                None => Arc::clone(&common),
-            }),
+            config::Credentials::Identity => {
+                UpstreamCredentials::Identity(header(route.filter.as_ref().unwrap_or(&identity.filter), upstream)?)
+            }
             config::Credentials::ForwardToken => UpstreamCredentials::ForwardToken,
             config::Credentials::MintToken => UpstreamCredentials::MintToken,
             config::Credentials::None => UpstreamCredentials::None,

@@ -8,6 +8,9 @@ use http::Method;
 
 use crate::registry::path::{RequestPath, is_at_or_below};
 
+/// The longest name of a user in Pulp, in characters.
+pub const LONGEST_NAME: usize = 150;
+
 /// Where the endpoints of one Pulp are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paths {

@@ -1,4 +1,4 @@
-//! What the gateway knows of Pulp: its endpoints and its tokens.
+//! What the gateway knows of Pulp: its endpoints, its tokens, and what it would choke on.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -122,6 +122,23 @@ fn a_route_for_an_endpoint_says_how_it_is_treated() {
     // The others are as they were.
     assert_eq!(anonymously(&site, "GET", "/pulp/api/v3/livez/", ""), 200);
     assert_eq!(site.ask("POST", "/token/", "").0.status(), 404);
+}
+
+#[test]
+fn a_name_that_pulp_would_misread_is_not_sent() {
+    for name in
+        ["42", ".groups", "\"\"", "\"alice \"", ".claims.none", "(.groups[0] + \"\\u0000\")", ".request.reference"]
+    {
+        let rest = format!("{}[identity]\nfilter = '{{identity: {{user: {{username: {name}}}}}}}'\n", WIDE.rest);
+        let site = Site::with(&Setup { rest: rest.leak(), ..WIDE }, ok);
+        // The last of them is what the client says, here a name that is reserved.
+        for target in ["/v2/team/app/manifests/admin", USERS] {
+            assert_eq!(site.ask("GET", target, "").0.status(), 500, "{name} {target}");
+        }
+        assert!(site.upstream.heads().is_empty());
+        let log = site.wait_for_log("the identity header cannot be sent");
+        assert!(!log.contains("alice \""), "{log}");
+    }
 }
 
 fn claims(head: &Head) -> Value {
