@@ -38,7 +38,7 @@ pub use route::{Route, RouteAuth};
 pub use server::{Admin, Server};
 pub use token::Token;
 pub use units::{UnitError, format_duration, format_size, parse_duration, parse_size};
-pub use upstream::{Credentials, Kind, Pulp, Upstream};
+pub use upstream::{CreateUsers, Credentials, Kind, Pulp, Upstream, UserAccount};
 pub use url::PublicUrl;
 pub use users::{Member, User};
 

@@ -156,6 +156,10 @@ fn in_words_of_pulp(scope: &mut Scope) {
 /// What a 401 of the upstream means. Its challenge never travels on.
 fn rejected(state: &State, passage: &Passage, issued: Option<u64>) -> Failure {
     let credentials = &passage.route.credentials;
+    if let (Some(newcomers), Some(name)) = (&passage.route.newcomers, passage.permit().caller().name()) {
+        // The user may have been taken out of Pulp; the next request finds out.
+        newcomers.forget(name);
+    }
     let old = issued.is_some_and(|issued| state.clock.now().saturating_sub(issued) > FRESH);
     if old && matches!(credentials, UpstreamCredentials::ForwardToken) {
         return Failure::Challenged {

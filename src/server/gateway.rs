@@ -182,6 +182,9 @@ impl Gateway {
         }
         let passage = authorize::operation(state, route, head, operation, &asks, &presented, exchange)?;
         exchange.decision = Decision::Allowed;
+        if let Some(newcomers) = &route.newcomers {
+            newcomers.introduce(presented.caller(), presented.service(state)).await?;
+        }
         let token = passing(route, &presented, &passage, &way.host).then(|| presented.into_token()).flatten();
         self.onward(way, &passage, token, exchange).await
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::{HeaderValue, Method};
 
 use super::challenge::Scheme;
+use super::newcomers::Newcomers;
 use super::upstream::Upstream;
 use crate::identity::IdentityHeader;
 use crate::pulp::{Paths, Standing};
@@ -82,6 +83,8 @@ pub struct Route {
     pub signatures: bool,
     /// Where the endpoints of the upstream are, if it is a Pulp.
     pub pulp: Option<Arc<Paths>>,
+    /// Makes callers known to a Pulp that takes tokens, if it is to be done.
+    pub newcomers: Option<Arc<Newcomers>>,
     /// Authorities that stand for the gateway in `Location` and `Link`: the upstream's own and its content origins'.
     pub own_authorities: Vec<String>,
 }
@@ -153,6 +156,7 @@ mod tests {
             mounts: true,
             signatures: false,
             pulp: None,
+            newcomers: None,
             own_authorities: vec![],
         };
         Routes::new(prefixes.iter().map(route).collect())

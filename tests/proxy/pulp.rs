@@ -1,12 +1,15 @@
-//! What the gateway knows of Pulp: its endpoints, its tokens, and what it would choke on.
+//! What the gateway knows of Pulp: its endpoints, its users, and what it would choke on.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::site::{ALICE, SETUP, Setup, Site, blob};
-use crate::upstream::{answer_with, ok};
-use crate::wire::{Head, basic};
+use crate::site::{ALICE, BOB, DIGEST, SETUP, Setup, Site, blob};
+use crate::upstream::{Then, answer_with, ok};
+use crate::wire::{Head, Wire, basic};
 
 const STATUS: &str = "/pulp/api/v3/status/";
 const USERS: &str = "/pulp/api/v3/users/";
@@ -141,9 +144,232 @@ fn a_name_that_pulp_would_misread_is_not_sent() {
     }
 }
 
+/// A Pulp that takes tokens, of users that it knows.
+const TOKENS: Setup = Setup {
+    upstream: "kind = \"pulp\"\ncredentials = \"forward-token\"\n\
+               create_users = { credentials = { basic = { username = \"gateway\", password = \"secret-of-gateway\" } } }",
+    ..SETUP
+};
+
+/// What a scripted Pulp was asked to create, and how it answers to that.
+#[derive(Clone, Default)]
+struct Creations(Arc<Mutex<Vec<String>>>);
+
+impl Creations {
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+
+    /// Notes who is to be created; true when it was for this.
+    fn note(&self, head: &Head, wire: &mut Wire) -> bool {
+        if head.target() != USERS {
+            return false;
+        }
+        assert_eq!((head.method(), head.get("content-type")), ("POST", Some("application/json")));
+        assert_eq!(head.get("authorization"), Some(basic(("gateway", "secret-of-gateway")).as_str()));
+        let body = wire.body(head).json();
+        assert_eq!(body.as_object().unwrap().len(), 1, "{body}");
+        self.0.lock().unwrap().push(body["username"].as_str().unwrap().to_owned());
+        true
+    }
+}
+
+fn reply(wire: &mut Wire, status: &str, body: &str) -> Then {
+    let length = body.len();
+    let _ = wire.try_send(format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"));
+    Then::Close
+}
+
+/// A Pulp that answers a creation with this.
+fn pulp(setup: &Setup, status: &'static str, body: &'static str) -> (Site, Creations) {
+    let creations = Creations::default();
+    let noted = creations.clone();
+    let site = Site::with(
+        setup,
+        move |head, wire| {
+            if noted.note(head, wire) { reply(wire, status, body) } else { ok(head, wire) }
+        },
+    );
+    (site, creations)
+}
+
 fn claims(head: &Head) -> Value {
     let token = head.get("authorization").unwrap().strip_prefix("Bearer ").unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap()).unwrap()
+}
+
+#[test]
+fn a_user_is_created_before_the_first_token_goes_upstream() {
+    let (site, creations) = pulp(&TOKENS, "201 Created", "{\"id\": 3}");
+    assert_eq!(site.get().0.status(), 200);
+    let heads = site.upstream.heads();
+    let targets: Vec<_> = heads.iter().map(Head::target).collect();
+    assert_eq!(targets, [USERS, &blob()], "first the user, then the request");
+    assert_eq!(creations.take(), ["alice"]);
+    assert_eq!((heads[0].get("host"), heads[0].get("x-forwarded-proto")), (Some(&*site.gateway.host()), Some("http")));
+    assert!(!heads[0].has_like("x-authentication-service") && !heads[0].has_like("cookie"), "{:?}", heads[0]);
+    assert_eq!(claims(&heads[1])["sub"], "alice");
+    // Once.
+    assert_eq!(site.get().0.status(), 200);
+    let token = site.gateway.token(Some(ALICE), &["repository:team/app:pull"]);
+    // Another user is another one; who may not pull is no user of Pulp's; nobody is nobody; the ping goes nowhere.
+    let as_bob = format!("Authorization: {}\r\n", basic(BOB));
+    assert_eq!(anonymously(&site, "GET", "/v2/other/app/tags/list", &as_bob), 403);
+    assert_eq!(anonymously(&site, "GET", "/v2/", &as_bob), 200);
+    assert_eq!(anonymously(&site, "GET", &format!("/v2/public/app/blobs/{DIGEST}"), ""), 200);
+    assert_eq!(creations.take(), Vec::<String>::new());
+    assert_eq!(anonymously(&site, "GET", &blob(), &as_bob), 200);
+    assert_eq!(creations.take(), ["bob"]);
+    let bearer = format!("Authorization: Bearer {token}\r\n");
+    assert_eq!(anonymously(&site, "GET", &blob(), &bearer), 200);
+    assert_eq!(creations.take(), Vec::<String>::new());
+}
+
+#[test]
+fn a_user_that_is_there_already_is_as_good() {
+    let (site, creations) = pulp(&TOKENS, "400 Bad Request", "{\"username\":[\"This field must be unique.\"]}");
+    for _ in 0..2 {
+        assert_eq!(site.get().0.status(), 200);
+    }
+    assert_eq!(creations.take(), ["alice"]);
+}
+
+#[test]
+fn of_many_requests_of_a_new_user_one_asks() {
+    let creations = Creations::default();
+    let (noted, waiting) = (creations.clone(), Arc::new(AtomicUsize::new(0)));
+    let begun = Arc::clone(&waiting);
+    let site = Site::with(&TOKENS, move |head, wire| {
+        if !noted.note(head, wire) {
+            return ok(head, wire);
+        }
+        // Until all of them have been sent.
+        crate::support::until("the others come", crate::wire::LIMIT, || {
+            (begun.load(Ordering::SeqCst) == 6).then_some(())
+        });
+        reply(wire, "201 Created", "{}")
+    });
+    let gate = Barrier::new(6);
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                let mut client = site.connect();
+                gate.wait();
+                client.send(format!("{}\r\n", site.begin("GET", &blob())));
+                waiting.fetch_add(1, Ordering::SeqCst);
+                assert_eq!(client.head().status(), 200);
+            });
+        }
+    });
+    assert_eq!(creations.take(), ["alice"]);
+}
+
+#[test]
+fn a_user_who_is_gone_is_created_again() {
+    let creations = Creations::default();
+    let (noted, refusals) = (creations.clone(), AtomicUsize::new(1));
+    let site = Site::with(&TOKENS, move |head, wire| {
+        if noted.note(head, wire) {
+            return reply(wire, "201 Created", "{}");
+        }
+        let refuse = refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        if refuse { answer_with(head, wire, "401 Unauthorized", "", "No such user") } else { ok(head, wire) }
+    });
+    assert_eq!(site.get().0.status(), 502, "the token was fresh");
+    assert_eq!(site.get().0.status(), 200);
+    assert_eq!(creations.take(), ["alice", "alice"]);
+}
+
+#[test]
+fn a_user_who_cannot_be_created_is_told_so() {
+    for (answer, body, status) in [
+        ("403 Forbidden", "{\"detail\":\"Invalid username/password.\"}", 502),
+        ("404 Not Found", "", 502),
+        ("400 Bad Request", "{\"detail\":\"no\"}", 502),
+        ("301 Moved Permanently", "", 502),
+    ] {
+        let (site, creations) = pulp(&TOKENS, answer, body);
+        let (head, body) = site.get();
+        assert_eq!(
+            (head.status(), body.json()["errors"][0]["code"].as_str()),
+            (status, Some("UNAVAILABLE")),
+            "{answer}"
+        );
+        assert_eq!(creations.take().len(), 1);
+        assert!(site.upstream.heads().iter().all(|head| head.target() == USERS), "the token goes nowhere");
+        let log = site.wait_for_log("created no user");
+        assert!(log.contains("hint: ") && !log.contains("secret-of-gateway"), "{log}");
+        // It is not remembered.
+        assert_eq!(site.get().0.status(), status);
+        assert!(!creations.take().is_empty());
+    }
+}
+
+#[test]
+fn a_pulp_that_is_busy_is_asked_again_later() {
+    let gone = Site::with(&TOKENS, |head, wire| if head.target() == USERS { Then::Close } else { ok(head, wire) });
+    // Two replicas at once: the second to ask meets an error, and finds the user at the second time.
+    let (broken, creations) = pulp(&TOKENS, "500 Broken", "");
+    for site in [gone, broken] {
+        let (head, _) = site.get();
+        assert_eq!((head.status(), head.get("retry-after")), (503, Some("5")));
+        assert!(site.upstream.heads().iter().all(|head| head.target() == USERS));
+    }
+    assert_eq!(creations.take(), ["alice", "alice"]);
+    let creations = Creations::default();
+    let (noted, first) = (creations.clone(), AtomicUsize::new(0));
+    let site = Site::with(&TOKENS, move |head, wire| match noted.note(head, wire) {
+        false => ok(head, wire),
+        true if first.fetch_add(1, Ordering::SeqCst) == 0 => reply(wire, "500 Broken", "duplicate key"),
+        true => reply(wire, "400 Bad Request", "{\"username\":[\"This field must be unique.\"]}"),
+    });
+    assert_eq!(site.get().0.status(), 200);
+    assert_eq!(creations.take(), ["alice", "alice"]);
+}
+
+const BY_HEADER: Setup = Setup {
+    upstream: "kind = \"pulp\"\ncredentials = \"mint-token\"\ncreate_users = { path = \"/u/\", credentials = \"identity\" }",
+    ..SETUP
+};
+
+/// A Pulp that answers a request with the identity header with this.
+fn by_header(setup: &Setup, status: &'static str, detail: &'static str) -> Site {
+    Site::with(setup, move |head, wire| match head.target() {
+        "/u/" => reply(wire, status, &json!({"detail": detail}).to_string()),
+        _ => ok(head, wire),
+    })
+}
+
+#[test]
+fn the_identity_header_creates_whom_it_names_whatever_the_answer() {
+    for (status, detail) in [("200 OK", ""), ("403 Forbidden", "You do not have permission to perform this action.")] {
+        let site = by_header(&BY_HEADER, status, detail);
+        assert_eq!(site.get().0.status(), 200);
+        assert_eq!(site.get().0.status(), 200);
+        let heads = site.upstream.heads();
+        assert_eq!(heads.iter().map(Head::target).collect::<Vec<_>>(), ["/u/", &blob(), &blob()]);
+        assert_eq!((heads[0].method(), heads[0].get("authorization")), ("GET", None));
+        let expected = "eyJpZGVudGl0eSI6eyJ1c2VyIjp7InVzZXJuYW1lIjoiYWxpY2UifX19";
+        assert_eq!(heads[0].get("x-authentication-service"), Some(expected));
+        assert_eq!(heads[1].get("x-authentication-service"), None);
+    }
+    for (status, detail) in [
+        ("403 Forbidden", "Authentication credentials were not provided."),
+        ("403 Forbidden", "Access denied. Invalid JSON."),
+        ("401 Unauthorized", "Invalid username/password."),
+    ] {
+        let site = by_header(&BY_HEADER, status, detail);
+        assert_eq!(site.get().0.status(), 502, "{detail}");
+        assert!(site.wait_for_log("created no user").contains("JSONHeaderRemoteAuthentication"));
+    }
+}
+
+#[test]
+fn no_other_user_is_created_than_the_tokens() {
+    let rest = "[identity]\nfilter = '{identity: {user: {username: (\"team-\" + .subject)}}}'\n";
+    let site = by_header(&Setup { rest, ..BY_HEADER }, "200 OK", "");
+    assert_eq!(site.get().0.status(), 502);
+    assert!(site.upstream.heads().is_empty());
 }
 
 #[test]
