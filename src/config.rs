@@ -187,7 +187,9 @@ fn sections<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>, lints: bool) -> 
     let token = token::token(one(root.take("token")), server.as_ref());
     let upstreams = upstream::upstreams(many(root.take("upstream")));
     let routes = route::routes(many(root.take("route")), &upstreams);
-    let (identity, reserved) = identity::identity(one(root.take("identity")));
+    let identity_item = root.take("identity");
+    let identity_span = identity_item.map(|item| item.key);
+    let (identity, reserved) = identity::identity(one(identity_item));
     let users = users::users(root.take("users"), &reserved);
     let authn = users::authn(root.take("authn").map(|item| item.sections()), &users);
     let local = !authn.iter().any(|member| matches!(member, Member::Htpasswd { .. }));
@@ -201,6 +203,8 @@ fn sections<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>, lints: bool) -> 
         let facts = lint::Facts {
             upstreams: &upstreams,
             routes: &routes,
+            identity: identity.as_ref(),
+            identity_span,
             users: &users,
             groups: &groups,
             members: &authn,
