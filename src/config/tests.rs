@@ -10,6 +10,7 @@ mod example;
 mod lints;
 mod patterns;
 mod problems;
+mod pulp;
 mod secrets;
 
 /// A correct `[server]`, three lines long.

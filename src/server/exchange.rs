@@ -93,9 +93,10 @@ impl Exchange {
             Failure::Upstream(error) => tracing::warn!(request_id, "{error}"),
             Failure::UpstreamChallenged { .. } => tracing::error!(
                 request_id,
-                "{failure}; hint: `tidegate export` prints what a registry needs to accept our tokens; or change `credentials`"
+                "{failure}; hint: `tidegate export` prints what a registry needs to accept our tokens; a Pulp also has to know their \
+                 users, see `create_users`; or change `credentials`"
             ),
-            Failure::UpstreamUnframed { .. } | Failure::Identity(_) | Failure::Signing => {
+            Failure::UpstreamUnframed { .. } | Failure::Identity(_) | Failure::Newcomer(_) | Failure::Signing => {
                 tracing::error!(request_id, "{failure}");
             }
             Failure::AuthenticationUnavailable | Failure::Busy => tracing::warn!(request_id, "{failure}"),
@@ -105,7 +106,10 @@ impl Exchange {
             Failure::Challenged { .. } => self.decision = Decision::Challenged,
             Failure::Denied { .. } | Failure::InsufficientApiScope { .. } => self.decision = Decision::Denied,
             // What was let through and failed later was allowed all the same.
-            Failure::Upstream(_) | Failure::UpstreamChallenged { .. } | Failure::UpstreamUnframed { .. } => {}
+            Failure::Upstream(_)
+            | Failure::UpstreamChallenged { .. }
+            | Failure::UpstreamUnframed { .. }
+            | Failure::Newcomer(_) => {}
             _ => self.decision = Decision::Refused,
         }
         self.audit_failure(failure);

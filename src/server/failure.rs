@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::challenge::TokenTrouble;
 use super::headers::{FramingError, ResponseFramingError};
+use super::newcomers::NewcomerError;
 use super::upstream::UpstreamError;
 use crate::authn::Refused;
 use crate::identity::IdentityError;
@@ -69,6 +70,9 @@ pub enum Failure {
     /// The identity filter failed.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The user that the request is for could not be made known to the upstream.
+    #[error(transparent)]
+    Newcomer(#[from] NewcomerError),
     /// A token could not be signed.
     #[error("a token could not be signed")]
     Signing,

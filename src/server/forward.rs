@@ -20,7 +20,7 @@ use super::response_body::ResponseBody;
 use super::routes::{RouteAuth, UpstreamCredentials};
 use super::state::State;
 use super::upstream::UpstreamBody;
-use crate::registry::{AccessSet, Operation};
+use crate::registry::{AccessSet, Action, Actions, Operation, Scope};
 use crate::secret::Secret;
 
 /// A token younger than this, in seconds, that the upstream refuses is not too old: the upstream is not set up for our tokens.
@@ -62,7 +62,7 @@ pub(crate) async fn forward(
         // docker-registry would read `mount` and `from` from a form.
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     }
-    if route.auth != RouteAuth::Public {
+    if !passage.is_public() {
         tell(state, passage, &host, token, &mut headers)?;
     }
     headers.insert(HOST, host);
@@ -92,7 +92,7 @@ pub(crate) async fn forward(
     exchange.upstream_time = Some(sent.elapsed());
     let response = answered?;
 
-    if response.status() == StatusCode::UNAUTHORIZED && route.auth != RouteAuth::Public {
+    if response.status() == StatusCode::UNAUTHORIZED && !passage.is_public() {
         return Err(rejected(state, passage, issued));
     }
     publish(response, passage, &head.method, &exchange.peer.host)
@@ -120,12 +120,11 @@ fn tell(
         }
         UpstreamCredentials::ForwardToken => match token {
             Some((token, _)) => token,
-            None => mint(state, passage, state.names.default_service())?,
+            // Pulp holds the audience against the host; others have one name for themselves.
+            None if passage.route.pulp.is_none() => mint(state, passage, state.names.default_service())?,
+            None => mint_for_host(state, passage, host)?,
         },
-        UpstreamCredentials::MintToken => {
-            let audience = host.to_str().map_err(|_| headers::FramingError::BadHost)?;
-            mint(state, passage, audience)?
-        }
+        UpstreamCredentials::MintToken => mint_for_host(state, passage, host)?,
     };
     let mut value = HeaderValue::from_str(&format!("Bearer {}", bearer.expose())).map_err(|_| Failure::Signing)?;
     value.set_sensitive(true);
@@ -133,15 +132,34 @@ fn tell(
     Ok(())
 }
 
+fn mint_for_host(state: &State, passage: &Passage, host: &HeaderValue) -> Result<Secret, Failure> {
+    mint(state, passage, host.to_str().map_err(|_| headers::FramingError::BadHost)?)
+}
+
 fn mint(state: &State, passage: &Passage, audience: &str) -> Result<Secret, Failure> {
     // A mount needs no pull on its target, but distribution asks for it: any POST may become an upload there.
-    let access: AccessSet = passage.asks().into_iter().collect();
+    let mut asks = passage.asks();
+    if passage.route.pulp.is_some() {
+        asks.iter_mut().for_each(in_words_of_pulp);
+    }
+    let access: AccessSet = asks.into_iter().collect();
     state.issuer.mint(passage.permit().caller(), audience, &access).map_err(|_| Failure::Signing)
+}
+
+/// To Pulp a deletion is a push.
+fn in_words_of_pulp(scope: &mut Scope) {
+    if scope.actions.contains(Action::Delete) {
+        scope.actions = scope.actions.union(Actions::only(Action::Push));
+    }
 }
 
 /// What a 401 of the upstream means. Its challenge never travels on.
 fn rejected(state: &State, passage: &Passage, issued: Option<u64>) -> Failure {
     let credentials = &passage.route.credentials;
+    if let (Some(newcomers), Some(name)) = (&passage.route.newcomers, passage.permit().caller().name()) {
+        // The user may have been taken out of Pulp; the next request finds out.
+        newcomers.forget(name);
+    }
     let old = issued.is_some_and(|issued| state.clock.now().saturating_sub(issued) > FRESH);
     if old && matches!(credentials, UpstreamCredentials::ForwardToken) {
         return Failure::Challenged {

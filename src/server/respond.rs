@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::challenge::{self, Scheme, TokenTrouble};
 use super::failure::{Failure, TokenRequestError};
+use super::newcomers::NewcomerError;
 use super::response_body::ResponseBody;
 use super::upstream::UpstreamError;
 use crate::registry::{ErrorCode, OciError, Scope};
@@ -72,7 +73,7 @@ pub(crate) fn failure(failure: &Failure, asked: Asked<'_>) -> Response<ResponseB
         Failure::Busy => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        Failure::AuthenticationUnavailable => {
+        Failure::AuthenticationUnavailable | Failure::Newcomer(NewcomerError::Unanswered { .. }) => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
         }
         Failure::Framing(_) | Failure::Upstream(UpstreamError::ClientStalled { .. } | UpstreamError::ClientBroke) => {
@@ -127,6 +128,16 @@ fn describe(failure: &Failure) -> (StatusCode, OciError) {
             StatusCode::INTERNAL_SERVER_ERROR,
             ErrorCode::Unknown,
             "the gateway could not make the identity header",
+        ),
+        Failure::Newcomer(NewcomerError::Unanswered { .. }) => plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorCode::Unavailable,
+            "the registry behind the gateway could not be told of a new user; try again",
+        ),
+        Failure::Newcomer(_) => plain(
+            StatusCode::BAD_GATEWAY,
+            ErrorCode::Unavailable,
+            "the registry behind the gateway does not take the user",
         ),
         Failure::Signing => {
             plain(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown, "the gateway could not sign a token")

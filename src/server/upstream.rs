@@ -5,6 +5,7 @@
 mod body;
 mod io;
 mod link;
+mod own;
 mod pool;
 mod probe;
 

@@ -21,4 +21,5 @@ mod hops;
 mod lifecycle;
 mod paths;
 mod pooling;
+mod pulp;
 mod streaming;
