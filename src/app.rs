@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::identity::{IdentityHeader, StripList};
 use crate::jq::{CompileError, Filter};
-use crate::keys::{self, KeyFileError, KeyRing, LoadedKey, RingError};
+use crate::keys::{self, KeyError, KeyFileError, KeyRing, LoadedKey, RingError};
 use crate::lifecycle::Running;
 use crate::server::admin::{AdminError, AdminServer};
 use crate::server::connection::ConnectionSettings;
@@ -28,7 +28,7 @@ use crate::server::listener::{ListenError, Listeners};
 use crate::server::shutdown::Shutdown;
 use crate::server::worker::Workers;
 use crate::server::{
-    Gateway, PublicName, PublicNames, Route, RouteAuth, Routes, Scheme, Serves, Shared, State, TrustedProxies,
+    Gateway, Markers, PublicName, PublicNames, Route, RouteAuth, Routes, Scheme, Serves, Shared, State, TrustedProxies,
     Upstream, UpstreamCredentials, UpstreamSettings, keep_probing,
 };
 use crate::status::Status;
@@ -49,6 +49,9 @@ pub enum StartError {
     /// The keys together.
     #[error(transparent)]
     Ring(#[from] RingError),
+    /// What follows from the keys.
+    #[error("a secret cannot be derived from a signing key: {0}")]
+    Derive(#[from] KeyError),
     /// The token issuer.
     #[error(transparent)]
     Issuer(#[from] IssueError),
@@ -178,6 +181,7 @@ fn state(config: Config, ring: KeyRing, status: &Status) -> Result<(State, Probe
         chain,
         rules: Rules::new(config.rules),
         rules_read_client,
+        markers: Markers::new(&ring)?,
         issuer: Issuer::new(Arc::clone(&ring), token.clone(), clock.clone())?,
         verifier: Verifier::new(ring, token, clock.clone()),
         sessions: Cache::new(config.limits.token_cache),
@@ -301,6 +305,8 @@ fn routes(config: &Config, status: &Status) -> Result<(Routes, Probes), StartErr
             credentials,
             mounts: upstream.mounts,
             signatures: upstream.signatures,
+            chunk_uploads: upstream.chunk_uploads,
+            verify_digests: upstream.verify_digests,
             own_authorities,
         });
     }

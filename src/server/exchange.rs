@@ -105,7 +105,10 @@ impl Exchange {
             Failure::Challenged { .. } => self.decision = Decision::Challenged,
             Failure::Denied { .. } | Failure::InsufficientApiScope { .. } => self.decision = Decision::Denied,
             // What was let through and failed later was allowed all the same.
-            Failure::Upstream(_) | Failure::UpstreamChallenged { .. } | Failure::UpstreamUnframed { .. } => {}
+            Failure::Upstream(_)
+            | Failure::UpstreamChallenged { .. }
+            | Failure::UpstreamUnframed { .. }
+            | Failure::Upload(_) => {}
             _ => self.decision = Decision::Refused,
         }
         self.audit_failure(failure);

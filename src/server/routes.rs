@@ -72,6 +72,10 @@ pub struct Route {
     pub mounts: bool,
     /// Whether the gateway's own `/v2/` answers say that the upstream keeps signatures.
     pub signatures: bool,
+    /// Whether the bodies of uploads and manifests go upstream in chunks.
+    pub chunk_uploads: bool,
+    /// Whether bodies that must fit a digest are held against it.
+    pub verify_digests: bool,
     /// Authorities that stand for the gateway in `Location` and `Link`: the upstream's own and its content origins'.
     pub own_authorities: Vec<String>,
 }
@@ -136,6 +140,8 @@ mod tests {
             credentials: UpstreamCredentials::None,
             mounts: true,
             signatures: false,
+            chunk_uploads: false,
+            verify_digests: false,
             own_authorities: vec![],
         };
         Routes::new(prefixes.iter().map(route).collect())

@@ -22,3 +22,4 @@ mod lifecycle;
 mod paths;
 mod pooling;
 mod streaming;
+mod uploads;
