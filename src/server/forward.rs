@@ -102,19 +102,19 @@ pub(crate) async fn forward(
         // Whatever the upstream made of a body without an end.
         return Err(unfit(why));
     }
-    let mut response = answered?;
+    let response = answered?;
     if let Some(mut verdict) = verdict.filter(|_| Plan::says_stored(response.status())) {
         let decided = route.upstream.while_moving(&progress, verdict.decided()).await?;
         decided.ok_or_else(|| unframed(passage, ResponseFramingError::Premature))?.map_err(unfit)?;
     }
-    if method != head.method && response.status() == StatusCode::NO_CONTENT {
-        *response.status_mut() = StatusCode::ACCEPTED;
-    }
-
     if response.status() == StatusCode::UNAUTHORIZED && route.auth != RouteAuth::Public {
         return Err(rejected(state, passage, issued));
     }
     let mut response = publish(response, passage, &method, &exchange.peer.host)?;
+    if method != head.method && response.status() == StatusCode::NO_CONTENT {
+        // What a PATCH is answered with.
+        *response.status_mut() = StatusCode::ACCEPTED;
+    }
     plan.mark(&mut response, state, passage.target.path(), &progress);
     Ok(response)
 }

@@ -19,6 +19,7 @@ mod failures;
 mod framing;
 mod hops;
 mod lifecycle;
+mod markers;
 mod paths;
 mod pooling;
 mod streaming;
