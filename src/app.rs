@@ -29,7 +29,7 @@ use crate::server::shutdown::Shutdown;
 use crate::server::worker::Workers;
 use crate::server::{
     Gateway, Markers, PublicName, PublicNames, Route, RouteAuth, Routes, Scheme, Serves, Shared, State, TrustedProxies,
-    Upstream, UpstreamCredentials, UpstreamSettings, keep_probing,
+    UploadSettings, Upstream, UpstreamCredentials, UpstreamSettings, keep_probing,
 };
 use crate::status::Status;
 use crate::telemetry::Format;
@@ -305,8 +305,7 @@ fn routes(config: &Config, status: &Status) -> Result<(Routes, Probes), StartErr
             credentials,
             mounts: upstream.mounts,
             signatures: upstream.signatures,
-            chunk_uploads: upstream.chunk_uploads,
-            verify_digests: upstream.verify_digests,
+            uploads: UploadSettings { chunk: upstream.chunk_uploads, verify: upstream.verify_digests },
             own_authorities,
         });
     }

@@ -45,5 +45,5 @@ pub use response_body::ResponseBody;
 pub use routes::{Route, RouteAuth, Routes, UpstreamCredentials};
 pub use session::Session;
 pub use state::{Shared, State};
-pub use upload::{Markers, UploadError};
+pub use upload::{Markers, UploadError, UploadSettings};
 pub use upstream::{Upstream, UpstreamBody, UpstreamError, UpstreamSettings, keep_probing};

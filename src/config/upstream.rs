@@ -19,6 +19,7 @@ const API_ROOT: &str = "/pulp/";
 
 /// `[[upstream]]`.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Upstream {
     /// Its name, unique.
     pub name: Arc<str>,

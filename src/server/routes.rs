@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use super::challenge::Scheme;
+use super::upload::UploadSettings;
 use super::upstream::Upstream;
 use crate::identity::IdentityHeader;
 use crate::registry::path::{RequestPath, is_at_or_below, is_of_registry};
@@ -72,10 +73,8 @@ pub struct Route {
     pub mounts: bool,
     /// Whether the gateway's own `/v2/` answers say that the upstream keeps signatures.
     pub signatures: bool,
-    /// Whether the bodies of uploads and manifests go upstream in chunks.
-    pub chunk_uploads: bool,
-    /// Whether bodies that must fit a digest are held against it.
-    pub verify_digests: bool,
+    /// What becomes of uploads.
+    pub uploads: UploadSettings,
     /// Authorities that stand for the gateway in `Location` and `Link`: the upstream's own and its content origins'.
     pub own_authorities: Vec<String>,
 }
@@ -111,7 +110,7 @@ impl Routes {
 mod tests {
     use std::time::Duration;
 
-    use super::{Route, RouteAuth, Routes, UpstreamCredentials};
+    use super::{Route, RouteAuth, Routes, UploadSettings, UpstreamCredentials};
     use crate::registry::path::RequestPath;
     use crate::server::challenge::Scheme;
     use crate::server::upstream::{Upstream, UpstreamSettings};
@@ -140,8 +139,7 @@ mod tests {
             credentials: UpstreamCredentials::None,
             mounts: true,
             signatures: false,
-            chunk_uploads: false,
-            verify_digests: false,
+            uploads: UploadSettings::default(),
             own_authorities: vec![],
         };
         Routes::new(prefixes.iter().map(route).collect())

@@ -15,6 +15,15 @@ use super::routes::Route;
 use super::state::State;
 use crate::registry::{DigestCheck, DigestMismatch, Operation, UnknownAlgorithm};
 
+/// What an upstream wants to be done with the bodies of uploads and manifests.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UploadSettings {
+    /// They go upstream in chunks.
+    pub chunk: bool,
+    /// Those that must fit a digest are held against it.
+    pub verify: bool,
+}
+
 /// Why the content of an upload or a manifest is not passed on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UploadError {
@@ -65,10 +74,10 @@ impl Plan {
     pub(crate) fn new(state: &State, route: &Route, operation: Option<&Operation>) -> Result<Self, UploadError> {
         let Some(operation) = operation else { return Ok(Self::default()) };
         let mut plan = Self::default();
-        if route.chunk_uploads && operation.carries_content() {
+        if route.uploads.chunk && operation.carries_content() {
             plan.framing = Framing::Chunked;
         }
-        if !route.verify_digests {
+        if !route.uploads.verify {
             return Ok(plan);
         }
         plan.step = match (operation.session().is_some(), operation.method()) {

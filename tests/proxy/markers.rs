@@ -138,17 +138,17 @@ fn nobody_can_make_a_marker() {
     let (foreign, _dir) = another(&other_keys, &site);
     let marked = location(&site.gateway, "PATCH", UPLOAD, &CONTENT[..7]);
     let foreign_mark = location(&foreign, "PATCH", UPLOAD, &CONTENT[..7]);
-    let marker = &marked[marked.find('=').unwrap() + 1..];
+    let tag = &marked[marked.find('=').unwrap() + 1..];
     for target in [
         UPLOAD.to_owned(),
         foreign_mark,
         marked.replace("5b2c3d", "5b2c3e"),
         marked.replace("team/app", "team/other"),
-        marked.replace(marker, ""),
-        marked.replace(marker, &"A".repeat(43)),
-        marked.replace(marker, &marker[..42]),
+        marked.replace(tag, ""),
+        marked.replace(tag, &"A".repeat(43)),
+        marked.replace(tag, &tag[..42]),
         format!("{marked}A"),
-        format!("{marked}&tidegate-patched={marker}"),
+        format!("{marked}&tidegate-patched={tag}"),
         marked.replace("tidegate-patched", "Tidegate-Patched"),
     ] {
         let expected = digest(CONTENT);

@@ -1,5 +1,6 @@
 //! `chunk_uploads` and `verify_digests`: what breaks off never looks whole, and what does not fit its digest never ends.
 
+use std::fmt::Write as _;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -39,8 +40,11 @@ fn framed(pieces: &[&str], chunked: bool) -> String {
     if !chunked {
         return format!("Content-Length: {}\r\n\r\n{all}", all.len());
     }
-    let chunks: String = pieces.iter().map(|piece| format!("{:x}\r\n{piece}\r\n", piece.len())).collect();
-    format!("Transfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n")
+    let mut body = String::from("Transfer-Encoding: chunked\r\n\r\n");
+    for piece in pieces {
+        let _ = write!(body, "{:x}\r\n{piece}\r\n", piece.len());
+    }
+    body + "0\r\n\r\n"
 }
 
 fn send(site: &Site, method: &str, target: &str, pieces: &[&str], chunked: bool) -> (Head, Body) {

@@ -94,7 +94,9 @@ mod tests {
 
     fn check(digest: &str, pieces: &[&[u8]]) -> Result<(), DigestMismatch> {
         let mut check = DigestCheck::new(&Digest::parse(digest).unwrap()).unwrap();
-        pieces.iter().for_each(|piece| check.update(piece));
+        for piece in pieces {
+            check.update(piece);
+        }
         check.finish()
     }
 
