@@ -3,10 +3,10 @@
 use std::io::Write;
 
 use crate::ctr::Ctr;
-use crate::docker::Docker;
 use crate::oras::Oras;
 use crate::site::{ALICE, Site};
-use crate::skopeo::Skopeo;
+use crate::support::client::docker::Docker;
+use crate::support::client::skopeo::Skopeo;
 use crate::support::http::{Reply, Request, connect, read_reply};
 use crate::support::image::MANIFEST;
 use crate::support::{digest, random};
@@ -20,14 +20,14 @@ fn site() -> Site {
 fn clients_push_as_before() {
     let site = site();
     let image = site.image("image");
-    Skopeo::new(&site, "skopeo").push(ALICE, &image, &site.repository("team/skopeo")).ok();
+    Skopeo::new(site.dir("skopeo")).push(ALICE, &image, &site.repository("team/skopeo")).ok();
     let ctr = Ctr::start(&site);
     ctr.import(&image);
     ctr.push(ALICE, &site.repository("team/ctr:v1")).ok();
     for repository in ["team/skopeo", "team/ctr"] {
         assert!(site.registry.has_manifest(repository, &image.manifest), "{repository}");
     }
-    let docker = Docker::start(&site);
+    let docker = Docker::start(site.dir("docker"));
     docker.login(&site.host(), ALICE).ok();
     docker.load(&image);
     docker.push("alice", &site.repository("team/docker:v1")).ok();
