@@ -307,11 +307,13 @@ fn an_early_refusal_of_the_upstream_is_passed_on() {
 
 #[test]
 fn an_early_success_counts_only_with_the_verdict() {
-    for _ in 0..5 {
+    for _ in 0..3 {
         for answer in ["content-length: 0\r\n\r\n", "content-length: 2\r\n\r\nok"] {
             for (content, status) in [(CONTENT, 201), ("the content of a blot", 400)] {
                 let site = early(&format!("201 Created\r\n{answer}"), true);
                 let (mut client, _) = in_two_pieces(&site, content);
+                // Time for the answer to come first; whatever comes first, this holds.
+                crate::support::pause(Duration::from_millis(100));
                 client.send("0\r\n\r\n");
                 assert_eq!(client.reply().0.status(), status, "{content} {answer:?}");
             }
