@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, CreateUsers, Kind, UserAccount};
 use crate::identity::{IdentityHeader, NameRules, StripList};
 use crate::jq::{CompileError, Filter};
-use crate::keys::{self, KeyFileError, KeyRing, LoadedKey, RingError};
+use crate::keys::{self, KeyError, KeyFileError, KeyRing, LoadedKey, RingError};
 use crate::lifecycle::Running;
 use crate::secret::Secret;
 use crate::server::admin::{AdminError, AdminServer};
@@ -29,8 +29,8 @@ use crate::server::listener::{ListenError, Listeners};
 use crate::server::shutdown::Shutdown;
 use crate::server::worker::Workers;
 use crate::server::{
-    Account, Gateway, Newcomers, PublicName, PublicNames, Route, RouteAuth, Routes, Scheme, Serves, Shared, State,
-    TrustedProxies, Upstream, UpstreamCredentials, UpstreamSettings, keep_probing,
+    Account, Gateway, Markers, Newcomers, PublicName, PublicNames, Route, RouteAuth, Routes, Scheme, Serves, Shared,
+    State, TrustedProxies, UploadSettings, Upstream, UpstreamCredentials, UpstreamSettings, keep_probing,
 };
 use crate::status::Status;
 use crate::telemetry::Format;
@@ -50,6 +50,9 @@ pub enum StartError {
     /// The keys together.
     #[error(transparent)]
     Ring(#[from] RingError),
+    /// What follows from the keys.
+    #[error("a secret cannot be derived from a signing key: {0}")]
+    Derive(#[from] KeyError),
     /// The token issuer.
     #[error(transparent)]
     Issuer(#[from] IssueError),
@@ -180,6 +183,7 @@ fn state(config: Config, ring: KeyRing, status: &Status) -> Result<(State, Probe
         chain,
         rules: Rules::new(config.rules),
         rules_read_client,
+        markers: Markers::new(&ring)?,
         issuer: Issuer::new(Arc::clone(&ring), token.clone(), clock.clone())?,
         verifier: Verifier::new(ring, token, clock.clone()),
         sessions: Cache::new(config.limits.token_cache),
@@ -313,6 +317,7 @@ fn routes(config: &Config, names: &PublicNames, status: &Status) -> Result<(Rout
             newcomers: newcomers.clone().filter(|_| {
                 matches!(route.credentials, config::Credentials::ForwardToken | config::Credentials::MintToken)
             }),
+            uploads: UploadSettings { chunk: upstream.chunk_uploads, verify: upstream.verify_digests },
             own_authorities,
         });
     }

@@ -5,12 +5,13 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::checked_body::{CheckedBody, Requirement, Verdict};
 use super::progress::{Progress, Stage};
 
 /// Why a body broke off.
@@ -22,28 +23,64 @@ pub enum BodyError {
     /// Nothing came for longer than the configured bound.
     #[error("the body stood still for too long")]
     Idle,
+    /// It came whole, but is not what the request says of it.
+    #[error("the body is not what the request says of it")]
+    Unfit,
 }
 
 /// The body of a request on its way upstream.
 #[derive(Debug)]
 pub struct RequestBody {
-    inner: Option<Incoming>,
+    source: Source,
+    framing: Framing,
     progress: Arc<Progress>,
 }
 
+/// Where its bytes come from.
+#[derive(Debug)]
+enum Source {
+    Nothing,
+    Client(ClientBody),
+    Checked(Box<CheckedBody<ClientBody>>),
+}
+
+/// How a body is framed upstream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// By its length, where the client says it.
+    #[default]
+    AsItCame,
+    /// In chunks: one that breaks off then lacks its last chunk, and nobody takes it for whole.
+    Chunked,
+}
+
 impl RequestBody {
-    /// Passes a client's body on.
-    pub(crate) fn new(inner: Incoming, progress: Arc<Progress>) -> Self {
+    /// The one place where a body is put together, from the inside out: what the client sends, held against what the request says of
+    /// it, framed for the upstream. The verdict is there to be asked where there is a requirement and a body.
+    pub(crate) fn new(
+        inner: Incoming,
+        requirement: Option<Requirement>,
+        framing: Framing,
+        progress: Arc<Progress>,
+    ) -> (Self, Option<Verdict>) {
         if inner.is_end_stream() {
-            return Self::empty(progress);
+            return (Self::empty(progress), None);
         }
-        Self { inner: Some(inner), progress }
+        let client = ClientBody { inner, progress: Arc::clone(&progress) };
+        let (source, verdict) = match requirement {
+            None => (Source::Client(client), None),
+            Some(requirement) => {
+                let (checked, verdict) = CheckedBody::new(client, requirement);
+                (Source::Checked(Box::new(checked)), Some(verdict))
+            }
+        };
+        (Self { source, framing, progress }, verdict)
     }
 
     /// No body; it is done from the start.
     pub(crate) fn empty(progress: Arc<Progress>) -> Self {
         progress.enter(Stage::Done);
-        Self { inner: None, progress }
+        Self { source: Source::Nothing, framing: Framing::AsItCame, progress }
     }
 
     /// Who else wants to know how far it is.
@@ -61,9 +98,56 @@ impl Body for RequestBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        let Some(inner) = this.inner.as_mut() else { return Poll::Ready(None) };
+        let polled = match &mut this.source {
+            Source::Nothing => return Poll::Ready(None),
+            Source::Client(body) => ready!(Pin::new(body).poll_frame(context)),
+            Source::Checked(body) => ready!(Pin::new(body).poll_frame(context)),
+        };
+        this.progress.moved(match &polled {
+            // Something may be held back still: only what was handed over is done.
+            Some(Ok(_)) if !this.is_end_stream() => Stage::UpstreamIsBusy,
+            Some(Ok(_)) | None => Stage::Done,
+            Some(Err(_)) => Stage::Broken,
+        });
+        Poll::Ready(polled)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Nothing => true,
+            Source::Client(body) => body.is_end_stream(),
+            Source::Checked(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Nothing => SizeHint::with_exact(0),
+            _ if self.framing == Framing::Chunked => SizeHint::default(),
+            Source::Client(body) => body.size_hint(),
+            Source::Checked(body) => body.size_hint(),
+        }
+    }
+}
+
+/// What the client sends, counted, without trailers.
+#[derive(Debug)]
+struct ClientBody {
+    inner: Incoming,
+    progress: Arc<Progress>,
+}
+
+impl Body for ClientBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
         loop {
-            let Poll::Ready(polled) = Pin::new(&mut *inner).poll_frame(context) else {
+            let Poll::Ready(polled) = Pin::new(&mut this.inner).poll_frame(context) else {
                 this.progress.enter(Stage::ClientIsSlow);
                 return Poll::Pending;
             };
@@ -71,26 +155,21 @@ impl Body for RequestBody {
                 Some(Ok(frame)) => {
                     let Ok(data) = frame.into_data() else { continue };
                     this.progress.count(data.len());
-                    this.progress.moved(if inner.is_end_stream() { Stage::Done } else { Stage::UpstreamIsBusy });
+                    // It may be held back, and the next one waited for: the client has moved all the same.
+                    this.progress.moved(Stage::UpstreamIsBusy);
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
-                Some(Err(error)) => {
-                    this.progress.moved(Stage::Broken);
-                    return Poll::Ready(Some(Err(error.into())));
-                }
-                None => {
-                    this.progress.moved(Stage::Done);
-                    return Poll::Ready(None);
-                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                None => return Poll::Ready(None),
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.inner.size_hint()
     }
 }

@@ -109,7 +109,8 @@ impl Exchange {
             Failure::Upstream(_)
             | Failure::UpstreamChallenged { .. }
             | Failure::UpstreamUnframed { .. }
-            | Failure::Newcomer(_) => {}
+            | Failure::Newcomer(_)
+            | Failure::Upload(_) => {}
             _ => self.decision = Decision::Refused,
         }
         self.audit_failure(failure);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::challenge::TokenTrouble;
 use super::headers::{FramingError, ResponseFramingError};
 use super::newcomers::NewcomerError;
+use super::upload::UploadError;
 use super::upstream::UpstreamError;
 use crate::authn::Refused;
 use crate::identity::IdentityError;
@@ -95,6 +96,9 @@ pub enum Failure {
         /// What is wrong with it.
         why: ResponseFramingError,
     },
+    /// The content of an upload or a manifest is not what the request says of it.
+    #[error(transparent)]
+    Upload(#[from] UploadError),
     /// A request to the token endpoint that is not in order.
     #[error(transparent)]
     TokenRequest(#[from] TokenRequestError),

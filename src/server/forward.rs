@@ -10,15 +10,17 @@ use hyper::body::{Body as _, Incoming};
 
 use super::body::RequestBody;
 use super::challenge::TokenTrouble;
+use super::checked_body::Verdict;
 use super::exchange::Exchange;
 use super::failure::Failure;
-use super::headers;
+use super::headers::{self, ResponseFramingError};
 use super::location;
 use super::passage::Passage;
 use super::progress::Progress;
 use super::response_body::ResponseBody;
 use super::routes::{RouteAuth, UpstreamCredentials};
 use super::state::State;
+use super::upload::{Asks, Plan};
 use super::upstream::UpstreamBody;
 use crate::registry::{AccessSet, Action, Actions, Operation, Scope};
 use crate::secret::Secret;
@@ -48,6 +50,7 @@ pub(crate) async fn forward(
     let Permitted { passage, head, body, host, token, peer, worker } = permitted;
     let route = &passage.route;
     let issued = token.as_ref().map(|(_, issued)| *issued);
+    let mut plan = Plan::new(state, route, passage.operation())?;
     let mut headers = head.headers;
 
     headers::strip_request(&mut headers);
@@ -69,19 +72,23 @@ pub(crate) async fn forward(
 
     let progress = Arc::new(Progress::new());
     exchange.progress = Some(Arc::clone(&progress));
-    let body = if matches!(head.method, Method::GET | Method::HEAD) {
+    let mut method = head.method.clone();
+    let (body, verdict) = if matches!(method, Method::GET | Method::HEAD) {
         // What a body of these means is undefined (RFC 9110, section 9.3.1), so it stays here, unread.
-        RequestBody::empty(progress)
+        (RequestBody::empty(Arc::clone(&progress)), None)
     } else {
+        if body.is_end_stream() && plan.take_empty()? == Asks::ForTheSession {
+            method = Method::GET;
+        }
         exchange.unread = false;
-        RequestBody::new(body, progress)
+        RequestBody::new(body, plan.requirement.take(), plan.framing, Arc::clone(&progress))
     };
-    if body.is_end_stream() && matches!(head.method, Method::POST | Method::PUT | Method::PATCH) {
+    if body.is_end_stream() && matches!(method, Method::POST | Method::PUT | Method::PATCH) {
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
 
     let mut request = Request::new(body);
-    *request.method_mut() = head.method.clone();
+    *request.method_mut() = method.clone();
     *request.uri_mut() = Uri::from(passage.target.clone());
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = headers;
@@ -90,12 +97,26 @@ pub(crate) async fn forward(
     let sent = Instant::now();
     let answered = route.upstream.send(worker, request).await;
     exchange.upstream_time = Some(sent.elapsed());
+    let unfit = |unfit| Failure::from(plan.explain(unfit));
+    if let Some(why) = verdict.as_ref().and_then(Verdict::unfit) {
+        // Whatever the upstream made of a body without an end.
+        return Err(unfit(why));
+    }
     let response = answered?;
-
+    if let Some(mut verdict) = verdict.filter(|_| Plan::says_stored(response.status())) {
+        let decided = route.upstream.while_moving(&progress, verdict.decided()).await?;
+        decided.ok_or_else(|| unframed(passage, ResponseFramingError::Premature))?.map_err(unfit)?;
+    }
     if response.status() == StatusCode::UNAUTHORIZED && !passage.is_public() {
         return Err(rejected(state, passage, issued));
     }
-    publish(response, passage, &head.method, &exchange.peer.host)
+    let mut response = publish(response, passage, &method, &exchange.peer.host)?;
+    if method != head.method && response.status() == StatusCode::NO_CONTENT {
+        // What a PATCH is answered with.
+        *response.status_mut() = StatusCode::ACCEPTED;
+    }
+    plan.mark(&mut response, state, passage.target.path(), &progress);
+    Ok(response)
 }
 
 /// Adds what the upstream is told about the caller.
@@ -173,6 +194,10 @@ fn rejected(state: &State, passage: &Passage, issued: Option<u64>) -> Failure {
     }
 }
 
+fn unframed(passage: &Passage, why: ResponseFramingError) -> Failure {
+    Failure::UpstreamUnframed { upstream: Arc::clone(&passage.route.upstream.settings().name), why }
+}
+
 /// Makes an upstream's response one of ours.
 fn publish(
     response: Response<UpstreamBody>,
@@ -181,9 +206,8 @@ fn publish(
     host: &str,
 ) -> Result<Response<ResponseBody>, Failure> {
     let (mut head, body) = response.into_parts();
-    headers::check_response_framing(method, head.status, head.version, &mut head.headers).map_err(|why| {
-        Failure::UpstreamUnframed { upstream: Arc::clone(&passage.route.upstream.settings().name), why }
-    })?;
+    headers::check_response_framing(method, head.status, head.version, &mut head.headers)
+        .map_err(|why| unframed(passage, why))?;
     headers::strip_response(&mut head.headers);
     if passage.route.auth == RouteAuth::Registry {
         head.headers.remove(SET_COOKIE);

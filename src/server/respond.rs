@@ -10,6 +10,7 @@ use super::challenge::{self, Scheme, TokenTrouble};
 use super::failure::{Failure, TokenRequestError};
 use super::newcomers::NewcomerError;
 use super::response_body::ResponseBody;
+use super::upload::UploadError;
 use super::upstream::UpstreamError;
 use crate::registry::{ErrorCode, OciError, Scope};
 
@@ -153,6 +154,8 @@ fn describe(failure: &Failure) -> (StatusCode, OciError) {
             ErrorCode::Unavailable,
             "the registry behind the gateway sent an unusable response",
         ),
+        Failure::Upload(UploadError::Empty) => own(StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid),
+        Failure::Upload(_) => own(StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid),
         Failure::TokenRequest(trouble) => describe_token(trouble),
     }
 }

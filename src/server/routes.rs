@@ -7,6 +7,7 @@ use http::{HeaderValue, Method};
 
 use super::challenge::Scheme;
 use super::newcomers::Newcomers;
+use super::upload::UploadSettings;
 use super::upstream::Upstream;
 use crate::identity::IdentityHeader;
 use crate::pulp::{Paths, Standing};
@@ -78,6 +79,8 @@ pub struct Route {
     pub pulp: Option<Arc<Paths>>,
     /// Makes callers known to a Pulp that takes tokens, if it is to be done.
     pub newcomers: Option<Arc<Newcomers>>,
+    /// What becomes of uploads.
+    pub uploads: UploadSettings,
     /// Authorities that stand for the gateway in `Location` and `Link`: the upstream's own and its content origins'.
     pub own_authorities: Vec<String>,
 }
@@ -121,7 +124,7 @@ impl Routes {
 mod tests {
     use std::time::Duration;
 
-    use super::{Route, RouteAuth, Routes, UpstreamCredentials};
+    use super::{Route, RouteAuth, Routes, UploadSettings, UpstreamCredentials};
     use crate::registry::path::RequestPath;
     use crate::server::challenge::Scheme;
     use crate::server::upstream::{Upstream, UpstreamSettings};
@@ -152,6 +155,7 @@ mod tests {
             signatures: false,
             pulp: None,
             newcomers: None,
+            uploads: UploadSettings::default(),
             own_authorities: vec![],
         };
         Routes::new(prefixes.iter().map(route).collect())

@@ -24,3 +24,4 @@ mod pyjwt;
 mod site;
 mod skopeo;
 mod transfer;
+mod uploads;
