@@ -1,6 +1,7 @@
 //! Who is asking, as Pulp is told by the identity header.
 
-use crate::site::{ALICE, BOB, Mode, Site};
+use crate::mode::Mode;
+use crate::site::{ALICE, BOB, Site};
 use crate::support::client::skopeo::Skopeo;
 use crate::support::pulp::WRITER;
 

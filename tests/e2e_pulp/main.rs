@@ -10,4 +10,5 @@ mod support;
 
 mod clients;
 mod identity;
+mod mode;
 mod site;
