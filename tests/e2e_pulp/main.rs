@@ -8,7 +8,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cli;
 mod clients;
+mod forged;
+mod hosts;
 mod identity;
+mod idle;
 mod mode;
+mod paths;
+mod sessions;
 mod site;

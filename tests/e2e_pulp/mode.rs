@@ -62,13 +62,13 @@ paths = ["/pulp/api/v3/**"]
 methods = ["read"]
 "#;
 
-/// Every write as the elevated name, all else as who asks.
+/// Approved pushes and deletes as the elevated name, all else as who asks.
 pub(crate) const IDENTITY: &str = r#"
 [identity]
 header = "X-Authentication-Service"
 filter = '''
 {identity: {user: {username: (
-  if (.request.action | IN("push", "delete", "write")) then "registry-writer" else .subject end
+  if (.request.action | IN("push", "delete")) then "registry-writer" else .subject end
 )}}}
 '''
 elevated = ["registry-writer"]
@@ -108,12 +108,13 @@ impl Mode {
             let key = dir.join("public.pem");
             let pem = cli(&config, &["keys", "export", "--format", "pem", "--config", "{config}"]).ok().stdout;
             std::fs::write(&key, pem).unwrap();
-            text += &format!(
+            let tokens = format!(
                 "TOKEN_AUTH_DISABLED = False\nTOKEN_SERVER = \"http://127.0.0.1:{}/token\"\n\
                  TOKEN_SIGNATURE_ALGORITHM = \"ES256\"\nPUBLIC_KEY_PATH = \"{}\"\n",
                 ports.main,
                 key.display()
             );
+            text.push_str(&tokens);
         }
         let api = pulp.try_api(settings.upstream_port, &text)?;
         if self.has_tokens() {
@@ -121,6 +122,12 @@ impl Mode {
         }
         let gateway = Gateway::try_start(&dir, ports, &render)?;
         Some((gateway, api))
+    }
+
+    /// A gateway in front of a Pulp that a test has started itself, with `settings` but for Pulp's port.
+    pub(crate) fn in_front_of(api: &App, settings: &Settings) -> Gateway {
+        let settings = Settings { upstream_port: api.port, ..settings.clone() };
+        Gateway::start(&Pulp::shared().new_dir(), &settings)
     }
 
     /// What the gateway is told, but for its ports and Pulp's.
@@ -179,7 +186,7 @@ credentials = "identity"
 }
 
 /// Makes the users that tests log in as: Pulp refuses the tokens of whom it does not know.
-fn introduce(api: &App) {
+pub(crate) fn introduce(api: &App) {
     // Two that make the same user at once meet an error of the database.
     static LOCK: Mutex<()> = Mutex::new(());
     let _guard = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
