@@ -10,11 +10,15 @@ mod support;
 
 mod cli;
 mod clients;
+mod endpoints;
 mod forged;
 mod hosts;
 mod identity;
 mod idle;
 mod mode;
+mod names;
+mod newcomers;
 mod paths;
+mod profiles;
 mod sessions;
 mod site;
