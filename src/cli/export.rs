@@ -1,6 +1,7 @@
 //! `tidegate export`: configuration for the programs behind the gateway.
 
 pub mod distribution;
+mod file;
 mod target;
 
 use super::{Console, Outcome};
