@@ -4,6 +4,7 @@
 
 mod explain;
 mod export;
+mod export_pulp;
 mod filter;
 mod keys;
 mod root;
