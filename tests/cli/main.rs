@@ -5,6 +5,7 @@
 mod api_key;
 mod explain;
 mod export;
+mod export_pulp;
 mod filter;
 mod keys;
 mod root;
