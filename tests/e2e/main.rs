@@ -14,6 +14,7 @@ mod ctr;
 mod curl;
 mod dev;
 mod docker;
+mod doctor;
 mod forward_token;
 mod htpasswd;
 mod identity;

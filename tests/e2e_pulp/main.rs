@@ -9,5 +9,6 @@
 mod support;
 
 mod clients;
+mod doctor;
 mod identity;
 mod site;

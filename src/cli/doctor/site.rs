@@ -17,6 +17,7 @@ use crate::document::{self, Document, RequestAction, RequestFacts};
 use crate::identity::IdentityHeader;
 use crate::keys::{KeyRing, SigningKey};
 use crate::registry::AccessSet;
+use crate::registry::path::is_at_or_below;
 use crate::secret::Secret;
 use crate::subject::{Caller, Subject, UserName};
 use crate::token::{Grant, Issuer, TokenKind};
@@ -147,12 +148,8 @@ impl Site<'_> {
 
     /// Whether a path has a route, and which.
     pub(super) fn route(&self, path: &str) -> Option<&Route> {
-        let below = |prefix: &str| {
-            let prefix = prefix.trim_end_matches('/');
-            path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
         // Sorted, the longest first.
-        self.config.routes.iter().find(|route| below(&route.prefix))
+        self.config.routes.iter().find(|route| is_at_or_below(path, route.prefix.trim_end_matches('/')))
     }
 }
 

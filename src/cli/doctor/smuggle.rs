@@ -7,7 +7,7 @@ use http::header::CONNECTION;
 use http::{HeaderName, HeaderValue};
 
 use super::finding::Finding;
-use super::http::{Header, Outcome};
+use super::http::{Answer, Header, Outcome};
 
 /// One way to write the header.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ pub(super) fn check(paths: &[Seen]) -> Vec<Finding> {
                 format!("Pulp reads an identity that a client claims, at {} ({})", seen.path, effective.join("; ")),
                 "every path of Pulp must lead through the gateway: take the routes to Pulp itself out of the proxy in front",
             ));
-        } else if plain.status == 401 && plain.headers.contains_key("correlation-id") {
+        } else if plain.status == 401 && is_of_pulp(plain) {
             // The gateway never shows an upstream's own challenge.
             findings.push(Finding::error(
                 "bypass",
@@ -76,13 +76,23 @@ pub(super) fn check(paths: &[Seen]) -> Vec<Finding> {
             ));
         }
     }
-    let answered = paths.iter().filter(|seen| seen.plain.is_ok()).count();
-    if findings.is_empty() && answered > 0 {
+    let answered: Vec<_> = paths.iter().filter_map(|seen| seen.plain.as_ref().ok()).collect();
+    if findings.is_empty() && !answered.is_empty() {
         let spellings = paths.iter().map(|seen| seen.smuggled.len()).max().unwrap_or_default();
-        let seen = format!("an identity header of a client has no effect ({spellings} spellings, {answered} paths)");
+        let through = answered.iter().filter(|answer| is_of_pulp(answer)).count();
+        let seen = format!(
+            "an identity header of a client has no effect ({spellings} spellings at {} paths, of which {through} lead to Pulp \
+             without credentials)",
+            answered.len()
+        );
         findings.push(Finding::ok("smuggled", seen));
     }
     findings
+}
+
+/// Whether an answer is Pulp's, even if it came through the gateway.
+fn is_of_pulp(answer: &Answer) -> bool {
+    answer.headers.contains_key("correlation-id")
 }
 
 #[cfg(test)]
@@ -108,7 +118,9 @@ mod tests {
     #[test]
     fn an_answer_that_changes_shows_an_effect() {
         let unauthorized = || Answer::of(401, &[], "");
-        assert_eq!(check(&[seen(unauthorized(), 401)])[0].severity, Severity::Ok);
+        let well = check(&[seen(unauthorized(), 401), seen(Answer::of(404, &[("correlation-id", "1")], ""), 404)]);
+        assert_eq!(well[0].severity, Severity::Ok);
+        assert!(well[0].seen.contains("1 spellings at 2 paths, of which 1 lead to Pulp"));
         let findings = check(&[seen(unauthorized(), 500)]);
         assert!(findings[0].seen.contains("X_A"));
         assert_eq!(findings[0].severity, Severity::Error);

@@ -10,7 +10,6 @@ use super::product::{self, Product, PulpStatus};
 use super::site::{Site, api, basic, is_minted, target};
 use super::{plain, tokens};
 use crate::config::{Credentials, Kind, PublicUrl, Pulp, Route, RouteAuth, Upstream};
-use crate::registry::path::is_at_or_below;
 
 /// Where Pulp's REST API is unless it was moved.
 const USUAL: &str = "/pulp/api/v3/status/";
@@ -39,13 +38,18 @@ pub(super) async fn examine(site: &Site<'_>, index: usize, upstream: &Upstream) 
         }
     };
     let product = product::identify(&asked);
-    group.add([product::check(&product, &upstream.kind)]);
+    let kind = product::check(&product, &upstream.kind);
+    let known = !kind.is_wrong();
+    group.add([kind]);
     group.add(plain::clock("the upstream", ping, site.clock.now()));
-    for route in &routes {
-        group.add(asks.credentials(route, &product, &upstream.kind, &asked.ping).await);
-    }
-    if let Product::Pulp(status) = &product {
-        group.add(asks.pulp(status, upstream, &routes).await);
+    // Where it is not what it is taken for, the rest would be asked at the wrong paths.
+    if known {
+        for route in &routes {
+            group.add(asks.credentials(route, &product, &upstream.kind, &asked.ping).await);
+        }
+        if let Product::Pulp(status) = &product {
+            group.add(asks.pulp(status, upstream, &routes).await);
+        }
     }
     group.add([asks.around(&product, &routes).await]);
     group
@@ -97,6 +101,14 @@ impl Asks<'_> {
             _ => "/v2/".to_owned(),
         };
         let without = if path == "/v2/" { ping.clone() } else { self.get(&path, &[]).await };
+        let mut findings = self.brought(route, product, &path, without).await;
+        for finding in findings.iter_mut().filter(|finding| finding.is_wrong()) {
+            finding.seen = format!("{path}: {}", finding.seen);
+        }
+        findings
+    }
+
+    async fn brought(&self, route: &Route, product: &Product, path: &str, without: Outcome) -> Vec<Finding> {
         if let Some(minted) = is_minted(&route.credentials) {
             return if route.auth == RouteAuth::Registry {
                 self.tokens(minted, product, without).await
@@ -105,11 +117,11 @@ impl Asks<'_> {
             };
         }
         match &route.credentials {
-            Credentials::Identity if matches!(product, Product::Pulp(_)) => self.identity(route, &path, without).await,
+            Credentials::Identity if matches!(product, Product::Pulp(_)) => self.identity(route, path, without).await,
             Credentials::Identity => vec![plain::unguarded(&without, "identity")],
             Credentials::Basic { username, password } => {
                 let account: Vec<_> = basic(username, password.expose()).into_iter().collect();
-                plain::account(&without, &self.get(&path, &account).await)
+                plain::account(&without, &self.get(path, &account).await)
             }
             _ => vec![plain::unguarded(&without, "none")],
         }
@@ -161,7 +173,7 @@ impl Asks<'_> {
             let public = &self.site.config.server.public_urls;
             let origin = status.content_origin.as_deref();
             let finding = plain::content_origin(origin, public, &upstream.content_origins);
-            if !finding.is_wrong() && self.site.route(BLOBS).is_none_or(|route| !is_at_or_below(BLOBS, &route.prefix)) {
+            if !finding.is_wrong() && self.site.route(BLOBS).is_none() {
                 findings.push(Finding::error(
                     "content-route",
                     format!("Pulp sends clients to {BLOBS} for blobs, and no route leads there"),
@@ -178,8 +190,11 @@ impl Asks<'_> {
 
     /// The finding about ways around the gateway.
     async fn around(&self, product: &Product, routes: &[&Route]) -> Finding {
-        let relies = |route: &&&Route| route.auth != RouteAuth::Public && is_minted(&route.credentials).is_none();
-        let guard = if routes.iter().any(|route| relies(&route)) { Guard::Gateway } else { Guard::Itself };
+        // Whoever reaches it is believed, or is asked nothing.
+        let relies = |route: &Route| {
+            route.auth != RouteAuth::Public && matches!(route.credentials, Credentials::Identity | Credentials::None)
+        };
+        let guard = if routes.iter().any(|route| relies(route)) { Guard::Gateway } else { Guard::Itself };
         let own = around::addresses();
         let resolved = tokio::net::lookup_host((self.target.host.as_str(), self.target.port)).await;
         let resolved: Vec<IpAddr> = resolved.map(|list| list.map(|address| address.ip()).collect()).unwrap_or_default();
