@@ -46,6 +46,6 @@ pub use peer::TrustedProxies;
 pub use response_body::ResponseBody;
 pub use routes::{Route, RouteAuth, Routes, UpstreamCredentials};
 pub use session::Session;
-pub use state::{Shared, State};
+pub use state::{JWKS_PATH, Shared, State};
 pub use upload::{Markers, UploadError, UploadSettings};
 pub use upstream::{Upstream, UpstreamBody, UpstreamError, UpstreamSettings, keep_probing};

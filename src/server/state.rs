@@ -71,7 +71,7 @@ impl State {
 }
 
 /// The path of the key set.
-pub(crate) const JWKS_PATH: &str = "/.well-known/jwks.json";
+pub const JWKS_PATH: &str = "/.well-known/jwks.json";
 
 /// What the workers share.
 #[derive(Debug)]

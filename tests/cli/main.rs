@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of a test fail like the test")]
 
 mod api_key;
+mod doctor;
 mod explain;
 mod export;
 mod export_pulp;

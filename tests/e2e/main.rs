@@ -15,6 +15,7 @@ mod curl;
 mod dev;
 mod docker;
 mod export_pulp;
+mod doctor;
 mod forward_token;
 mod htpasswd;
 mod identity;

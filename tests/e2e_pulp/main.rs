@@ -13,6 +13,7 @@ mod clients;
 mod endpoints;
 mod forged;
 mod hosts;
+mod doctor;
 mod identity;
 mod idle;
 mod mode;
