@@ -64,7 +64,7 @@ pub fn run(args: &Args, console: &mut Console<'_>) -> Outcome {
     let config = console.load(&args.config)?;
     let needs = Needs::of(&config, args.upstream.as_deref())?;
     let key = match needs.registry {
-        Registry::Tokens { .. } => Some(public_key(&config, args, console)?),
+        Registry::Tokens => Some(public_key(&config, args, console)?),
         _ => None,
     };
     let text = settings::text(&config, &needs, args.scheme, key.as_ref())?;

@@ -1,7 +1,7 @@
 //! What the routes to a Pulp ask of its settings, and of whoever runs it.
 
 use crate::cli::console::Failure;
-use crate::config::{Config, Credentials, Kind, Pulp, Route, RouteAuth, Upstream};
+use crate::config::{Config, Credentials, Kind, Pulp, Route, RouteAuth, Upstream, UserAccount};
 use crate::registry::path::is_at_or_below;
 
 use super::Key;
@@ -27,10 +27,7 @@ pub(super) enum Registry {
     /// By the identity header.
     Header,
     /// By tokens.
-    Tokens {
-        /// Whether they are the clients' own.
-        forwarded: bool,
-    },
+    Tokens,
     /// By one account.
     Account,
     /// Not at all.
@@ -40,9 +37,9 @@ pub(super) enum Registry {
 /// How the REST API is told who asks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rest {
-    /// Some of its routes send the identity header.
+    /// Some of its routes send the identity header, or users are created by it.
     pub(super) header: bool,
-    /// Some of them send an account.
+    /// Some of them send an account, or users are created by one.
     pub(super) account: bool,
 }
 
@@ -60,13 +57,16 @@ impl<'a> Needs<'a> {
         let api = |way: fn(&Credentials) -> bool| {
             routes.iter().any(|route| route.auth == RouteAuth::Api && way(&route.credentials))
         };
+        let creates = upstream.create_users.as_ref().map(|create| &create.account);
         Ok(Self {
             upstream,
             pulp,
             registry: registry(&routes)?,
             rest: Rest {
-                header: api(|credentials| matches!(credentials, Credentials::Identity)),
-                account: api(|credentials| matches!(credentials, Credentials::Basic { .. })),
+                header: api(|credentials| matches!(credentials, Credentials::Identity))
+                    || matches!(creates, Some(UserAccount::Identity)),
+                account: api(|credentials| matches!(credentials, Credentials::Basic { .. }))
+                    || matches!(creates, Some(UserAccount::Basic { .. })),
             },
             content: config.routes.iter().any(|route| is_at_or_below(LAYERS, route.prefix.trim_end_matches('/'))),
         })
@@ -115,7 +115,7 @@ impl<'a> Needs<'a> {
                     .into(),
             );
         }
-        notes.extend(self.about_tokens(config, key));
+        notes.extend(self.about_tokens(key));
         if !self.content {
             notes.push(format!(
                 "no route leads to {LAYERS}: clients fetch layers from Pulp's own CONTENT_ORIGIN, past the gateway"
@@ -124,9 +124,11 @@ impl<'a> Needs<'a> {
         notes
     }
 
-    fn about_tokens(&self, config: &Config, key: Option<&Key>) -> Vec<String> {
+    fn about_tokens(&self, key: Option<&Key>) -> Vec<String> {
         let mut notes = Vec::new();
-        let Registry::Tokens { forwarded } = self.registry else { return notes };
+        if self.registry != Registry::Tokens {
+            return notes;
+        }
         if key.is_some_and(|key| key.others > 0) {
             notes.push(
                 "Pulp knows one key, the one that signs: when `token.keys` changes its first, run this again and start the \
@@ -134,18 +136,13 @@ impl<'a> Needs<'a> {
                     .into(),
             );
         }
-        let strange = |authority: &String| !config.token.services.contains(authority);
-        let urls = &config.server.public_urls;
-        if let Some(url) = urls.iter().find(|url| forwarded && strange(&url.authority)) {
-            notes.push(format!(
-                "Pulp takes a token only if its audience is the Host of the request, and {host} is none of `token.service`: \
-                 add it there, or set `credentials = \"mint-token\"`",
-                host = url.authority
-            ));
+        if self.upstream.create_users.is_none() {
+            notes.push(
+                "Pulp refuses the tokens of users that it does not know, and does not create them: set `create_users`, or \
+                 create them by hand"
+                    .into(),
+            );
         }
-        notes.push(
-            "Pulp does not create the users that tokens name: it answers 401 for those that it does not know".into(),
-        );
         notes.push(
             "`pulpcore-manager check --deploy` asks for a PRIVATE_KEY_PATH: it is left out on purpose, see the comment"
                 .into(),
@@ -193,20 +190,19 @@ fn registry(routes: &[&Route]) -> Result<Registry, Failure> {
     for route in routes.iter().filter(|route| route.auth == RouteAuth::Registry) {
         let own = match route.credentials {
             Credentials::Identity => Registry::Header,
-            Credentials::ForwardToken => Registry::Tokens { forwarded: true },
-            Credentials::MintToken => Registry::Tokens { forwarded: false },
+            Credentials::ForwardToken | Credentials::MintToken => Registry::Tokens,
             Credentials::Basic { .. } => Registry::Account,
             Credentials::None => Registry::Anonymous,
         };
-        let takes_tokens = |one| matches!(one, Registry::Tokens { .. });
+        let takes_tokens = |one| one == Registry::Tokens;
         match found {
             Some((other, prefix)) if takes_tokens(other) != takes_tokens(own) => {
                 let message = format!("the routes {prefix} and {} differ in whether they send tokens", route.prefix);
                 return Err(Failure::usage(message)
                     .hint("a Pulp takes tokens on all registry routes or on none: give them the same `credentials`"));
             }
-            // The clients' own tokens ask for more, and the header for settings.
-            Some((Registry::Tokens { forwarded: true } | Registry::Header, _)) => {}
+            // Of the ways without tokens the header asks for settings.
+            Some((Registry::Tokens | Registry::Header, _)) => {}
             _ => found = Some((own, &route.prefix)),
         }
     }

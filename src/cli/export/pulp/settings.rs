@@ -23,7 +23,7 @@ pub(super) fn text(config: &Config, needs: &Needs<'_>, scheme: Scheme, key: Opti
     out.says("Made by `tidegate export pulp`. It goes to the end of Pulp's settings.py: what stands later counts.");
     paths(&mut out, config, needs);
     match needs.registry {
-        Registry::Tokens { .. } => tokens(&mut out, config, key)?,
+        Registry::Tokens => tokens(&mut out, config, key)?,
         Registry::Closed => {}
         _ => {
             out.says(
