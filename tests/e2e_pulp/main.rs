@@ -10,10 +10,10 @@ mod support;
 
 mod cli;
 mod clients;
+mod doctor;
 mod endpoints;
 mod forged;
 mod hosts;
-mod doctor;
 mod identity;
 mod idle;
 mod mode;
