@@ -6,7 +6,8 @@ use std::net::{Shutdown, TcpStream};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::site::{ALICE, Mode, Site};
+use crate::mode::Mode;
+use crate::site::{ALICE, Site};
 use crate::support::http::{Reply, Request, connect, read_reply};
 use crate::support::image::MANIFEST;
 use crate::support::pulp::WRITER;
