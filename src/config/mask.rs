@@ -107,7 +107,10 @@ pub(super) fn broken_line(source: &Source<'_>, line: usize) -> Vec<Span> {
     match text.find('=') {
         Some(at) if suspicious => vec![Span { start: whole.start + at + 1, end: whole.end }],
         Some(_) => Vec::new(),
-        None if trimmed.is_empty() || (trimmed.starts_with('[') && !suspicious) => Vec::new(),
+        // What has quotes may be a list, whose key stands on a line before it.
+        None if trimmed.is_empty() || (trimmed.starts_with('[') && !suspicious && !text.contains(['"', '\''])) => {
+            Vec::new()
+        }
         None => vec![whole],
     }
 }

@@ -1,5 +1,7 @@
 //! pulp-cli through the gateway, with each scheme that Pulp's own OpenAPI document can tell it of.
 
+use std::fmt::Write as _;
+
 use serde_json::json;
 use tidegate::authn::KeyHash;
 use tidegate::secret::Secret;
@@ -109,9 +111,10 @@ fn programs(section: &str, hash: &str, names: (&str, &str)) -> Settings {
     let mut settings = Mode::Header.settings();
     for (name, key, methods) in [(names.0, WRITING, "*"), (names.1, READING, "read")] {
         let digest = KeyHash::of(&Secret::new(key)).to_text();
-        settings.rest.push_str(&format!("[{section}.{name}]\n{hash} = \"{digest}\"\n\n"));
         let access = "paths = [\"/pulp/api/v3/**\"]\nmethods";
-        settings.rest.push_str(&format!("[[access]]\nwho = [\"user:{name}\"]\n{access} = [\"{methods}\"]\n\n"));
+        let rest = &mut settings.rest;
+        writeln!(rest, "[{section}.{name}]\n{hash} = \"{digest}\"\n").unwrap();
+        writeln!(rest, "[[access]]\nwho = [\"user:{name}\"]\n{access} = [\"{methods}\"]\n").unwrap();
     }
     settings
 }
@@ -120,7 +123,8 @@ fn programs(section: &str, hash: &str, names: (&str, &str)) -> Settings {
 fn api_key() {
     let names = ("keyed-writer", "keyed-reader");
     let settings = programs("api_keys", "hash", names);
-    let header = |key: &str| ["--header".to_owned(), format!("X-Api-Key:{key}")];
+    // Its own search for a way to log in knows no API keys; a header `Authorization`, though empty, keeps it from searching.
+    let header = |key: &str| ["--header", "Authorization:", "--header", &format!("X-Api-Key:{key}")].map(str::to_owned);
     let (writer, reader) = (header(WRITING), header(READING));
     let writer: Vec<&str> = writer.iter().map(String::as_str).collect();
     let reader: Vec<&str> = reader.iter().map(String::as_str).collect();

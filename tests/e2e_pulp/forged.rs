@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::identity::named;
 use crate::mode::Mode;
-use crate::site::{ALICE, BOB, Site};
+use crate::site::{ALICE, BOB, Site, settled};
 use crate::support::client::skopeo::Skopeo;
 use crate::support::http::Request;
 use crate::support::pulp::{ADMIN, HEADER_MODE, Pulp};
@@ -52,8 +52,8 @@ fn a_forged_identity_makes_nobody_else_of_a_caller() {
         ask().basic(BOB.0, BOB.1).send();
         ask().header("Connection", header).basic(BOB.0, BOB.1).send();
         ask().header(HEADER, &admin).basic(BOB.0, BOB.1).send();
-        let accesses = site.api.accesses();
-        let ours: Vec<_> = accesses.iter().filter(|access| access.target == target(n + 1)).collect();
+        let asked = || site.api.accesses().into_iter().filter(|access| access.target == target(n + 1)).collect();
+        let ours = settled(3, asked);
         assert_eq!(ours.len(), 3, "{header}: {value}: {ours:#?}");
         for access in ours {
             assert_eq!(access.identity.as_deref(), Some(&*named("bob")), "{header}: {value}");

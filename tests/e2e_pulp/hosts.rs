@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::mode::Mode;
-use crate::site::{ALICE, BOB, Site};
+use crate::site::{ALICE, BOB, Site, settled};
 use crate::support::client::docker::Docker;
 use crate::support::client::podman::Podman;
 use crate::support::client::skopeo::Skopeo;
@@ -135,8 +135,11 @@ fn pull_with(origin: &str) {
         let blobs = |line: &&str| {
             line.contains("\"kind\":\"request\"") && line.contains(&format!("/pulp/container/{name}/blobs/"))
         };
-        let log = gateway.log();
-        let lines: Vec<&str> = log.lines().filter(blobs).filter(|line| line.contains(client)).collect();
+        let taken = || {
+            let log = gateway.log();
+            log.lines().filter(blobs).filter(|line| line.contains(client)).map(str::to_owned).collect()
+        };
+        let lines: Vec<String> = settled(3, taken);
         assert!(lines.len() >= 3, "{client} takes what it pulls through the gateway: {lines:#?}");
     };
     skopeo.pull(Some(BOB), &format!("{repository}:v1"), "out").ok();

@@ -140,3 +140,15 @@ impl Drop for Site {
         }
     }
 }
+
+/// What a log holds, once it has this much of it: lines are written after the answer that they tell of.
+pub(crate) fn settled<T>(count: usize, read: impl Fn() -> Vec<T>) -> Vec<T> {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    loop {
+        let found = read();
+        if found.len() >= count || std::time::Instant::now() > deadline {
+            return found;
+        }
+        crate::support::pause(std::time::Duration::from_millis(20));
+    }
+}
