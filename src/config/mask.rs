@@ -107,10 +107,15 @@ pub(super) fn broken_line(source: &Source<'_>, line: usize) -> Vec<Span> {
     match text.find('=') {
         Some(at) if suspicious => vec![Span { start: whole.start + at + 1, end: whole.end }],
         Some(_) => Vec::new(),
-        // What has quotes may be a list, whose key stands on a line before it.
-        None if trimmed.is_empty() || (trimmed.starts_with('[') && !suspicious && !text.contains(['"', '\''])) => {
+        // A list whose key stands on a line before it begins like a header.
+        None if trimmed.is_empty() || (trimmed.starts_with('[') && !suspicious && !begins_with_text(trimmed)) => {
             Vec::new()
         }
         None => vec![whole],
     }
+}
+
+/// Whether a text in quotes is the first of what these brackets open.
+fn begins_with_text(brackets: &str) -> bool {
+    brackets.trim_start_matches(['[', ' ', '\t']).starts_with(['"', '\''])
 }

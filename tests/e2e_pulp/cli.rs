@@ -120,18 +120,6 @@ fn programs(section: &str, hash: &str, names: (&str, &str)) -> Settings {
 }
 
 #[test]
-fn api_key() {
-    let names = ("keyed-writer", "keyed-reader");
-    let settings = programs("api_keys", "hash", names);
-    // Its own search for a way to log in knows no API keys; a header `Authorization`, though empty, keeps it from searching.
-    let header = |key: &str| ["--header", "Authorization:", "--header", &format!("X-Api-Key:{key}")].map(str::to_owned);
-    let (writer, reader) = (header(WRITING), header(READING));
-    let writer: Vec<&str> = writer.iter().map(String::as_str).collect();
-    let reader: Vec<&str> = reader.iter().map(String::as_str).collect();
-    exercise("api-key", &settings, &writer, &reader, names);
-}
-
-#[test]
 fn oauth2_client_credentials() {
     let names = ("client-writer", "client-reader");
     let settings = programs("clients", "secret_hash", names);
