@@ -1,10 +1,14 @@
 //! `[[upstream]]`: where requests go, and what is said there about the caller.
 
+mod guards;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
+
+pub use guards::{Guards, PassHeader, Spool};
 
 use super::item::Item;
 use super::reader::Section;
@@ -19,6 +23,7 @@ const API_ROOT: &str = "/pulp/";
 
 /// `[[upstream]]`.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own in the file")]
 pub struct Upstream {
     /// Its name, unique.
     pub name: Arc<str>,
@@ -46,6 +51,8 @@ pub struct Upstream {
     pub verify_digests: bool,
     /// Origins of the upstream's content (`http://host:port`), made path-absolute in `Location` and `Link`.
     pub content_origins: Vec<PublicUrl>,
+    /// What keeps it from being overrun.
+    pub guards: Guards,
 }
 
 /// What kind of server an upstream is.
@@ -122,7 +129,6 @@ pub(super) fn upstreams(sections: Vec<Section<'_>>) -> Upstreams {
 }
 
 fn upstream(mut section: Section<'_>, name: Option<Item<'_>>) -> Option<Upstream> {
-    section.not_built("spool", "leave it out: bodies are streamed");
     let url = section.require("url", "\"http://127.0.0.1:5050\"").and_then(|item| upstream_url(&item));
     let credentials = match section.take("credentials") {
         Some(item) => credentials(&item),
@@ -143,6 +149,7 @@ fn upstream(mut section: Section<'_>, name: Option<Item<'_>>) -> Option<Upstream
     let content_origins = section
         .take("content_origins")
         .map_or_else(Vec::new, |item| item.list_or_one().iter().filter_map(public_url).collect());
+    let guards = guards::guards(&mut section, kind.as_ref(), credentials.as_ref());
     section.finish();
     Some(Upstream {
         name: upstream_name(&name?)?,
@@ -158,6 +165,7 @@ fn upstream(mut section: Section<'_>, name: Option<Item<'_>>) -> Option<Upstream
         chunk_uploads,
         verify_digests,
         content_origins,
+        guards,
     })
 }
 

@@ -17,6 +17,7 @@ use super::failure::Failure;
 use super::peer::Peer;
 use super::progress::Progress;
 use super::response_body::ResponseBody;
+use super::spool::SpoolError;
 use crate::access_log::{Decision, LogWriter, RequestLine};
 use crate::audit::AuditLine;
 use crate::registry::RepositoryName;
@@ -43,8 +44,10 @@ pub(crate) struct Exchange {
     pub(crate) error: Option<String>,
     pub(crate) upstream: Option<Arc<str>>,
     pub(crate) upstream_time: Option<Duration>,
-    /// How far the body has come that goes upstream.
+    /// How far the client's body has come.
     pub(crate) progress: Option<Arc<Progress>>,
+    /// What answers of ours say of the time of another try, where the upstream's settings do.
+    pub(crate) retry_after: Option<HeaderValue>,
     /// How the route challenges.
     pub(crate) scheme: Scheme,
     /// Whether the client may be sending a body that was given to nobody.
@@ -77,6 +80,7 @@ impl Exchange {
             upstream: None,
             upstream_time: None,
             progress: None,
+            retry_after: None,
             scheme: Scheme::Bearer,
             unread: false,
             signatures: false,
@@ -95,7 +99,8 @@ impl Exchange {
                 request_id,
                 "{failure}; hint: `tidegate export` prints what a registry needs to accept our tokens; or change `credentials`"
             ),
-            Failure::UpstreamUnframed { .. } | Failure::Identity(_) | Failure::Signing => {
+            Failure::Spool(SpoolError::TooLong { .. }) => {}
+            Failure::UpstreamUnframed { .. } | Failure::Identity(_) | Failure::Signing | Failure::Spool(_) => {
                 tracing::error!(request_id, "{failure}");
             }
             Failure::AuthenticationUnavailable | Failure::Busy => tracing::warn!(request_id, "{failure}"),
@@ -105,7 +110,10 @@ impl Exchange {
             Failure::Challenged { .. } => self.decision = Decision::Challenged,
             Failure::Denied { .. } | Failure::InsufficientApiScope { .. } => self.decision = Decision::Denied,
             // What was let through and failed later was allowed all the same.
-            Failure::Upstream(_) | Failure::UpstreamChallenged { .. } | Failure::UpstreamUnframed { .. } => {}
+            Failure::Upstream(_)
+            | Failure::UpstreamChallenged { .. }
+            | Failure::UpstreamUnframed { .. }
+            | Failure::Spool(_) => {}
             _ => self.decision = Decision::Refused,
         }
         self.audit_failure(failure);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderValue, SET_COOKIE};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderValue, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, request};
 use hyper::body::{Body as _, Incoming};
 
@@ -12,16 +12,19 @@ use super::body::RequestBody;
 use super::challenge::TokenTrouble;
 use super::exchange::Exchange;
 use super::failure::Failure;
-use super::headers;
+use super::headers::{self, PassedHeader};
 use super::location;
 use super::passage::Passage;
 use super::progress::Progress;
+use super::respond;
 use super::response_body::ResponseBody;
-use super::routes::{RouteAuth, UpstreamCredentials};
+use super::routes::{Route, RouteAuth, UpstreamCredentials};
+use super::spool;
 use super::state::State;
-use super::upstream::UpstreamBody;
+use super::upstream::{CallerKey, UpstreamBody, UpstreamSettings};
 use crate::registry::{AccessSet, Operation};
 use crate::secret::Secret;
+use crate::subject::Caller;
 
 /// A token younger than this, in seconds, that the upstream refuses is not too old: the upstream is not set up for our tokens.
 const FRESH: u64 = 10;
@@ -50,32 +53,25 @@ pub(crate) async fn forward(
     let issued = token.as_ref().map(|(_, issued)| *issued);
     let mut headers = head.headers;
 
-    headers::strip_request(&mut headers);
-    state.strip.strip(&mut headers);
-    headers.remove(AUTHORIZATION);
-    if route.auth != RouteAuth::Public {
-        headers.remove(COOKIE);
-    }
+    let settings = route.upstream.settings();
+    exchange.upstream = Some(Arc::clone(&settings.name));
+    exchange.retry_after.clone_from(&settings.retry_after);
+    strip(state, route, &mut headers);
     let scheme = state.names.for_host(&exchange.peer.host).scheme().as_str();
     exchange.peer.describe(&mut headers, peer, scheme);
     if passage.operation().is_some_and(Operation::is_upload_body) {
         // docker-registry would read `mount` and `from` from a form.
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     }
+
+    let body = onward(&head.method, body, settings, exchange).await?;
+    let key = || caller_key(route, exchange);
+    let permit = route.upstream.enter(key).await?;
     if route.auth != RouteAuth::Public {
+        // Not before: what is signed for the one request does not age while it waits.
         tell(state, passage, &host, token, &mut headers)?;
     }
     headers.insert(HOST, host);
-
-    let progress = Arc::new(Progress::new());
-    exchange.progress = Some(Arc::clone(&progress));
-    let body = if matches!(head.method, Method::GET | Method::HEAD) {
-        // What a body of these means is undefined (RFC 9110, section 9.3.1), so it stays here, unread.
-        RequestBody::empty(progress)
-    } else {
-        exchange.unread = false;
-        RequestBody::new(body, progress)
-    };
     if body.is_end_stream() && matches!(head.method, Method::POST | Method::PUT | Method::PATCH) {
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
@@ -86,9 +82,8 @@ pub(crate) async fn forward(
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = headers;
 
-    exchange.upstream = Some(Arc::clone(&route.upstream.settings().name));
     let sent = Instant::now();
-    let answered = route.upstream.send(worker, request).await;
+    let answered = route.upstream.send(worker, request, permit).await;
     exchange.upstream_time = Some(sent.elapsed());
     let response = answered?;
 
@@ -96,6 +91,47 @@ pub(crate) async fn forward(
         return Err(rejected(state, passage, issued));
     }
     publish(response, passage, &head.method, &exchange.peer.host)
+}
+
+/// Takes out what a client may not tell this upstream.
+fn strip(state: &State, route: &Route, headers: &mut HeaderMap) {
+    let passed = route.upstream.settings().passed_headers;
+    headers::strip_request(headers, passed);
+    let script_name = passed.has(PassedHeader::ScriptName);
+    state.strip.strip(headers, |name| script_name && headers::is_script_name(name));
+    if !passed.has(PassedHeader::Authorization) {
+        headers.remove(AUTHORIZATION);
+    }
+    if route.auth != RouteAuth::Public && !passed.has(PassedHeader::Cookie) {
+        headers.remove(COOKIE);
+    }
+}
+
+/// The body as it goes upstream: the client's, and where the upstream wants whole ones, what was kept of it.
+async fn onward(
+    method: &Method,
+    body: Incoming,
+    settings: &UpstreamSettings,
+    exchange: &mut Exchange,
+) -> Result<RequestBody, Failure> {
+    let progress = Arc::new(Progress::new());
+    exchange.progress = Some(Arc::clone(&progress));
+    if matches!(*method, Method::GET | Method::HEAD) {
+        // What a body of these means is undefined (RFC 9110, section 9.3.1), so it stays here, unread.
+        return Ok(RequestBody::empty(progress));
+    }
+    exchange.unread = false;
+    let body = RequestBody::new(body, progress);
+    match &settings.spool {
+        Some(spool) if !body.is_end_stream() => Ok(spool::keep(body, spool, settings.body_idle_timeout).await?),
+        _ => Ok(body),
+    }
+}
+
+/// Who takes turns with whom. Nobody says who they are on a public route.
+fn caller_key(route: &Route, exchange: &Exchange) -> CallerKey {
+    let caller = if route.auth == RouteAuth::Public { &Caller::Anonymous } else { &exchange.caller };
+    CallerKey::new(caller, exchange.peer.client)
 }
 
 /// Adds what the upstream is told about the caller.
@@ -171,6 +207,12 @@ fn publish(
         head.headers.remove(SET_COOKIE);
     }
     location::make_public(&mut head.headers, host, &passage.route.own_authorities);
+    if let Some(retry_after) = &passage.route.upstream.settings().retry_after
+        && respond::is_passing(head.status)
+        && !head.headers.contains_key(RETRY_AFTER)
+    {
+        head.headers.insert(RETRY_AFTER, retry_after.clone());
+    }
     head.version = Version::HTTP_11;
     Ok(Response::from_parts(head, ResponseBody::Upstream(body)))
 }

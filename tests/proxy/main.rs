@@ -12,6 +12,7 @@ mod upstream;
 mod wire;
 
 mod addressing;
+mod bound;
 mod broken;
 mod credentials;
 mod early;
@@ -19,6 +20,9 @@ mod failures;
 mod framing;
 mod hops;
 mod lifecycle;
+mod passed;
 mod paths;
 mod pooling;
+mod retry_after;
+mod spool;
 mod streaming;
