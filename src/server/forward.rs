@@ -67,6 +67,9 @@ pub(crate) async fn forward(
     let body = onward(&head.method, body, settings, exchange).await?;
     let key = || caller_key(route, exchange);
     let permit = route.upstream.enter(key).await?;
+    // What was good when the request came can have expired while it waited; one that is signed now takes its place.
+    let waited = permit.is_some() || settings.spool.is_some();
+    let token = token.filter(|(_, issued)| !waited || state.clock.now().saturating_sub(*issued) < state.issuer.ttl());
     if route.auth != RouteAuth::Public {
         // Not before: what is signed for the one request does not age while it waits.
         tell(state, passage, &host, token, &mut headers)?;

@@ -23,4 +23,5 @@ mod podman;
 mod pyjwt;
 mod site;
 mod skopeo;
+mod spool;
 mod transfer;
