@@ -11,3 +11,4 @@ mod support;
 mod clients;
 mod identity;
 mod site;
+mod workers;

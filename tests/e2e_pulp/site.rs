@@ -87,7 +87,7 @@ impl Shared {
     }
 }
 
-fn settings(api: u16, content: u16) -> Settings {
+pub(crate) fn settings(api: u16, content: u16) -> Settings {
     let upstream = format!(
         "credentials = \"identity\"\npool = false\nsignatures = true\n\
          content_origins = [\"http://127.0.0.1:{content}\"]"
