@@ -18,11 +18,12 @@ use crate::authn::{
 };
 use crate::authz::Rules;
 use crate::clock::Clock;
-use crate::config::{self, Config};
-use crate::identity::{IdentityHeader, StripList};
+use crate::config::{self, Config, CreateUsers, Kind, UserAccount};
+use crate::identity::{IdentityHeader, NameRules, StripList};
 use crate::jq::{CompileError, Filter};
-use crate::keys::{self, KeyFileError, KeyRing, LoadedKey, RingError};
+use crate::keys::{self, KeyError, KeyFileError, KeyRing, LoadedKey, RingError};
 use crate::lifecycle::Running;
+use crate::secret::Secret;
 use crate::server::admin::{AdminError, AdminServer};
 use crate::server::connection::ConnectionSettings;
 use crate::server::linger::LingerSettings;
@@ -30,8 +31,9 @@ use crate::server::listener::{ListenError, Listeners};
 use crate::server::shutdown::Shutdown;
 use crate::server::worker::Workers;
 use crate::server::{
-    BoundSettings, Gateway, PassedHeader, PublicName, PublicNames, Route, RouteAuth, Routes, Scheme, Serves, Shared,
-    SpoolSettings, State, TrustedProxies, Upstream, UpstreamCredentials, UpstreamSettings, keep_probing,
+    Account, BoundSettings, Gateway, Markers, Newcomers, PassedHeader, PublicName, PublicNames, Route, RouteAuth,
+    Routes, Scheme, Serves, Shared, SpoolSettings, State, TrustedProxies, UploadSettings, Upstream,
+    UpstreamCredentials, UpstreamSettings, keep_probing,
 };
 use crate::status::Status;
 use crate::telemetry::Format;
@@ -51,6 +53,9 @@ pub enum StartError {
     /// The keys together.
     #[error(transparent)]
     Ring(#[from] RingError),
+    /// What follows from the keys.
+    #[error("a secret cannot be derived from a signing key: {0}")]
+    Derive(#[from] KeyError),
     /// The token issuer.
     #[error(transparent)]
     Issuer(#[from] IssueError),
@@ -175,19 +180,21 @@ fn state(config: Config, ring: KeyRing, status: &Status) -> Result<(State, Probe
         api_ttl: config.api.token_ttl.unwrap_or(config.token.ttl),
     };
     let chain = chain(&config, &clock)?;
-    let (routes, probes) = routes(&config, status)?;
+    let names = names(&config);
+    let (routes, probes) = routes(&config, &names, status)?;
     // What a key says it says to us; whatever the route, no upstream learns of it.
     let strip = config.identity.strip.iter().chain([&config.api.key_header]);
     let strip = StripList::new(&config.identity.header, strip);
     let rules_read_client = config.rules.iter().any(|rule| !rule.from.is_empty());
     let jwks = ring.jwks().to_string().into();
     let state = State {
-        names: names(&config),
+        names,
         trusted_proxies: TrustedProxies::new(config.server.trusted_proxies),
         routes,
         chain,
         rules: Rules::new(config.rules),
         rules_read_client,
+        markers: Markers::new(&ring)?,
         issuer: Issuer::new(Arc::clone(&ring), token.clone(), clock.clone())?,
         verifier: Verifier::new(ring, token, clock.clone()),
         sessions: Cache::new(config.limits.token_cache),
@@ -253,15 +260,15 @@ fn chain(config: &Config, clock: &Clock) -> Result<Chain, StartError> {
     Ok(Chain::new(members, groups, &config.identity.reserved, settings)?.with(clients, keys))
 }
 
-fn routes(config: &Config, status: &Status) -> Result<(Routes, Probes), StartError> {
+fn routes(config: &Config, names: &PublicNames, status: &Status) -> Result<(Routes, Probes), StartError> {
     let identity = &config.identity;
-    let header = |filter: &Arc<Filter>| {
+    let header = |filter: &Arc<Filter>, upstream: &config::Upstream| {
         let (name, filter) = (identity.header.clone(), Arc::clone(filter));
+        let rules = NameRules::new(&identity.reserved, matches!(upstream.kind, Kind::Pulp(_)));
         IdentityHeader::new(name, filter, &identity.username, identity.anonymous, identity.max_header)
-            .map(Arc::new)
+            .map(|header| Arc::new(header.with_names(rules)))
             .map_err(StartError::Username)
     };
-    let common = header(&identity.filter)?;
     let mut probes = Probes::new();
     let mut upstreams = Vec::new();
     for (index, upstream) in config.upstreams.iter().enumerate() {
@@ -274,26 +281,31 @@ fn routes(config: &Config, status: &Status) -> Result<(Routes, Probes), StartErr
         if config.routes.iter().any(|route| route.upstream == index) {
             probes.push((Arc::clone(&running), status.upstream(&upstream.name)));
         }
-        upstreams.push((upstream, running));
+        let newcomers = upstream.create_users.as_ref().map(|CreateUsers { path, account }| {
+            let account = match account {
+                UserAccount::Identity => Account::Identity(header(&identity.filter, upstream)?),
+                UserAccount::Basic { username, password } => Account::Basic(basic(upstream, username, password)?),
+            };
+            Ok::<_, StartError>(Newcomers::new(Arc::clone(&running), path.clone(), account, names.for_host("")))
+        });
+        let pulp = match &upstream.kind {
+            Kind::Pulp(pulp) => Some(Arc::new(pulp.paths())),
+            Kind::Registry => None,
+        };
+        upstreams.push((upstream, running, pulp, newcomers.transpose()?));
     }
     let mut routes = Vec::new();
     for route in &config.routes {
-        let Some((upstream, running)) = upstreams.get(route.upstream) else { continue };
+        let Some((upstream, running, pulp, newcomers)) = upstreams.get(route.upstream) else { continue };
         let credentials = match &route.credentials {
-            config::Credentials::Identity => UpstreamCredentials::Identity(match &route.filter {
-                Some(filter) => header(filter)?,
-                None => Arc::clone(&common),
-            }),
+            config::Credentials::Identity => {
+                UpstreamCredentials::Identity(header(route.filter.as_ref().unwrap_or(&identity.filter), upstream)?)
+            }
             config::Credentials::ForwardToken => UpstreamCredentials::ForwardToken,
             config::Credentials::MintToken => UpstreamCredentials::MintToken,
             config::Credentials::None => UpstreamCredentials::None,
             config::Credentials::Basic { username, password } => {
-                let pair = Zeroizing::new(format!("{username}:{}", password.expose()));
-                let value = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
-                let mut value =
-                    HeaderValue::from_str(&value).map_err(|_| StartError::BasicAccount(Arc::clone(&upstream.name)))?;
-                value.set_sensitive(true);
-                UpstreamCredentials::Basic(value)
+                UpstreamCredentials::Basic(basic(upstream, username, password)?)
             }
         };
         let mut own_authorities: Vec<String> = upstream.url.authority().map(ToString::to_string).into_iter().collect();
@@ -316,10 +328,25 @@ fn routes(config: &Config, status: &Status) -> Result<(Routes, Probes), StartErr
             credentials,
             mounts: upstream.mounts,
             signatures: upstream.signatures,
+            pulp: pulp.clone(),
+            // Only a token can be of somebody whom Pulp does not know; the identity header makes itself known.
+            newcomers: newcomers.clone().filter(|_| {
+                matches!(route.credentials, config::Credentials::ForwardToken | config::Credentials::MintToken)
+            }),
+            uploads: UploadSettings { chunk: upstream.chunk_uploads, verify: upstream.verify_digests },
             own_authorities,
         });
     }
     Ok((Routes::new(routes), probes))
+}
+
+/// The value of `Authorization` for an account of the gateway's own.
+fn basic(upstream: &config::Upstream, username: &str, password: &Secret) -> Result<HeaderValue, StartError> {
+    let pair = Zeroizing::new(format!("{username}:{}", password.expose()));
+    let value = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
+    let mut value = HeaderValue::from_str(&value).map_err(|_| StartError::BasicAccount(Arc::clone(&upstream.name)))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn upstream_settings(config: &Config, index: usize, upstream: &config::Upstream) -> UpstreamSettings {

@@ -8,6 +8,7 @@ mod caller;
 pub mod check;
 mod console;
 pub mod dev;
+pub mod doctor;
 pub mod explain;
 pub mod export;
 pub mod filter;
@@ -49,6 +50,7 @@ enum Command {
     Dev(dev::Args),
     Check(check::Args),
     Explain(explain::Args),
+    Doctor(doctor::Args),
     HashPassword(hash_password::HashPassword),
     ApiKey(api_key::Args),
     Keys(keys::Args),
@@ -84,6 +86,7 @@ pub fn run() -> ExitCode {
         Command::Check(args) => return check::run(args, console.out, console.err),
         Command::Explain(args) => explain::run(args, &mut console),
         Command::ApiKey(args) => api_key::run(args, &mut console),
+        Command::Doctor(args) => doctor::run(args, &mut console),
         Command::Keys(args) => keys::run(args, &mut console),
         Command::Token(args) => token::run(args, &mut console),
         Command::Filter(args) => filter::run(args, &mut console),

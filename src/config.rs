@@ -41,7 +41,7 @@ pub use route::{Challenge, Route, RouteAuth};
 pub use server::{Admin, Server};
 pub use token::Token;
 pub use units::{UnitError, format_duration, format_size, parse_duration, parse_size};
-pub use upstream::{Credentials, Guards, Kind, PassHeader, Pulp, Spool, Upstream};
+pub use upstream::{CreateUsers, Credentials, Guards, Kind, PassHeader, Pulp, Spool, Upstream, UserAccount};
 pub use url::PublicUrl;
 pub use users::{Member, User};
 
@@ -196,7 +196,9 @@ fn sections<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>, lints: bool) -> 
     let token = token::token(one(root.take("token")), server.as_ref());
     let upstreams = upstream::upstreams(many(root.take("upstream")));
     let routes = route::routes(many(root.take("route")), &upstreams);
-    let (identity, reserved) = identity::identity(one(root.take("identity")));
+    let identity_item = root.take("identity");
+    let identity_span = identity_item.map(|item| item.key);
+    let (identity, reserved) = identity::identity(one(identity_item));
     let users = users::users(root.take("users"), &reserved);
     let api = api::api(one(root.take("api")), identity.as_ref().map(|identity| &identity.header));
     let api_keys = api::api_keys(root.take("api_keys"), &reserved, &users);
@@ -215,6 +217,8 @@ fn sections<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>, lints: bool) -> 
         let facts = lint::Facts {
             upstreams: &upstreams,
             routes: &routes,
+            identity: identity.as_ref(),
+            identity_span,
             users: &users,
             api_keys: &api_keys,
             clients: &clients,

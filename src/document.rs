@@ -103,6 +103,29 @@ impl<'a> Document<'a> {
     pub fn is_anonymous(&self) -> bool {
         self.anonymous
     }
+
+    /// Whether what it says of the caller holds this text, in some case, which `folded` has as lower case.
+    pub fn tells_of_caller(&self, folded: &str) -> bool {
+        let is = |text: &str| text.to_lowercase() == folded;
+        let groups = self.groups.iter().map(GroupName::as_str);
+        [self.subject, self.authn].into_iter().flatten().chain(groups).any(is)
+            || self.claims.iter().any(|(key, claim)| is(key) || claim_holds(claim, &is))
+    }
+
+    /// The same for what it says of the request.
+    pub fn tells_of_request(&self, folded: &str) -> bool {
+        let Request { repository, reference, path, .. } = self.request;
+        [repository, reference, path].into_iter().flatten().any(|text| text.to_lowercase() == folded)
+    }
+}
+
+fn claim_holds(claim: &Value, is: &dyn Fn(&str) -> bool) -> bool {
+    match claim {
+        Value::String(text) => is(text),
+        Value::Array(items) => items.iter().any(|item| claim_holds(item, is)),
+        Value::Object(fields) => fields.iter().any(|(key, item)| is(key) || claim_holds(item, is)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 #[cfg(test)]

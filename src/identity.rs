@@ -2,6 +2,7 @@
 //!
 //! Hop-by-hop headers, and those that `Connection` nominates, are the server's to remove.
 
+mod name;
 mod strip;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use serde_json::Value;
 use crate::document::Document;
 use crate::jq::{CompileError, Filter, FilterError};
 
+pub use name::{NameProblem, NameRules};
 pub use strip::StripList;
 
 /// Makes the identity header of a request.
@@ -24,6 +26,7 @@ pub struct IdentityHeader {
     username: Filter,
     anonymous: bool,
     max: usize,
+    names: NameRules,
 }
 
 /// Why a request has no identity header though it should. No text of it holds anything of the document.
@@ -40,6 +43,9 @@ pub enum IdentityError {
         /// The limit in bytes.
         limit: usize,
     },
+    /// The upstream would choke on the name in it, misread it, or believe too much of it.
+    #[error("the identity header cannot be sent: {0}")]
+    Name(#[from] NameProblem),
 }
 
 impl IdentityHeader {
@@ -52,17 +58,19 @@ impl IdentityHeader {
         anonymous: bool,
         max: usize,
     ) -> Result<Self, CompileError> {
-        Ok(Self { name, filter, username: Filter::compile(username)?, anonymous, max })
+        let (username, names) = (Filter::compile(username)?, NameRules::default());
+        Ok(Self { name, filter, username, anonymous, max, names })
+    }
+
+    /// The same header for an upstream that may be told these names alone.
+    #[must_use]
+    pub fn with_names(self, names: NameRules) -> Self {
+        Self { names, ..self }
     }
 
     /// The header's name.
     pub fn name(&self) -> &HeaderName {
         &self.name
-    }
-
-    /// The same header made by another filter, for a route with one of its own.
-    pub fn with_filter(&self, filter: Arc<Filter>) -> Result<Self, CompileError> {
-        Self::new(self.name.clone(), filter, self.username.text(), self.anonymous, self.max)
     }
 
     /// Whether its value may differ between requests of one caller.
@@ -72,7 +80,7 @@ impl IdentityHeader {
 
     /// The header's value; `None` when no header is to be sent.
     pub fn value(&self, document: &Document<'_>) -> Result<Option<HeaderValue>, IdentityError> {
-        let Some(json) = self.json(document)? else { return Ok(None) };
+        let Some(Made { json, .. }) = self.made(document)? else { return Ok(None) };
         let text = STANDARD.encode(json);
         if text.len() > self.max {
             return Err(IdentityError::TooLong { length: text.len(), limit: self.max });
@@ -81,19 +89,32 @@ impl IdentityHeader {
         HeaderValue::try_from(text).map(Some).map_err(|_| FilterError::NotJson.into())
     }
 
-    /// The JSON text that the header encodes, for `tidegate filter`; `None` when no header is to be sent.
-    pub fn json(&self, document: &Document<'_>) -> Result<Option<String>, IdentityError> {
+    /// The name that the upstream would read from the header; `None` when no header is to be sent, or there is none in it.
+    pub fn username(&self, document: &Document<'_>) -> Result<Option<String>, IdentityError> {
+        let made = self.made(document)?;
+        Ok(made.and_then(|made| made.name).and_then(|name| name.as_str().map(str::to_owned)))
+    }
+
+    /// What the filter makes, with a name in it that may be told.
+    fn made(&self, document: &Document<'_>) -> Result<Option<Made>, IdentityError> {
         if document.is_anonymous() && !self.anonymous {
             return Ok(None);
         }
-        Ok(self.filter.run(document, self.max)?)
+        let Some(json) = self.filter.run(document, self.max)? else { return Ok(None) };
+        let produced = serde_json::from_str(&json).map_err(|_| FilterError::NotJson)?;
+        // Where the path fails, as it does in a text, the upstream finds no name either.
+        let name = self.username.run_value(&produced, self.max).unwrap_or_default();
+        let name = name.map(|name| serde_json::from_str(&name)).transpose().map_err(|_| FilterError::NotJson)?;
+        self.names.check(name.as_ref(), &self.filter, document)?;
+        Ok(Some(Made { json, name }))
     }
+}
 
-    /// The name that the upstream would read from what a filter produced; `None` where there is no text.
-    pub fn produced_username(&self, produced: &Value) -> Option<String> {
-        let text = self.username.run_value(produced, self.max).ok()??;
-        serde_json::from_str(&text).ok()
-    }
+/// What a filter made.
+struct Made {
+    json: String,
+    /// What is at `identity.username`.
+    name: Option<Value>,
 }
 
 impl fmt::Debug for IdentityHeader {
@@ -104,6 +125,7 @@ impl fmt::Debug for IdentityHeader {
             .field("username", &self.username)
             .field("anonymous", &self.anonymous)
             .field("max", &self.max)
+            .field("names", &self.names)
             .finish()
     }
 }

@@ -27,6 +27,8 @@ pub mod keys;
 pub mod document;
 pub mod jq;
 
+pub mod pulp;
+
 pub mod registry;
 
 pub mod access_log;

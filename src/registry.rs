@@ -18,12 +18,12 @@ mod session;
 
 pub use access::AccessSet;
 pub use action::{Action, Actions, UnknownAction};
-pub use digest::{Digest, DigestError};
+pub use digest::{Digest, DigestCheck, DigestError, DigestMismatch, UnknownAlgorithm};
 pub use error::{ErrorCode, OciError, RouteError};
 pub use name::{
     MAX_REPOSITORY_NAME, MAX_TAG, Reference, ReferenceError, RepositoryName, RepositoryNameError, Tag, TagError,
     is_component,
 };
-pub use operation::{Operation, OperationAction, Parameters, Read, RepositoryOperation, Request, UploadStart};
+pub use operation::{MARKER, Operation, OperationAction, Parameters, Read, RepositoryOperation, Request, UploadStart};
 pub use scope::{Requested, Resource, Scope, ScopeError};
 pub use session::{MAX_SESSION_ID, SessionId, SessionIdError};

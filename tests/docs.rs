@@ -70,7 +70,8 @@ fn configuration_files_are_accepted_without_a_warning() {
     files.push(root().join("gateway.toml"));
     for path in files {
         let text = fs::read_to_string(&path).unwrap();
-        let checked = Config::parse_with_warnings(&text, &path.display().to_string(), Path::new(""), &|_| None);
+        let folder = with_secret_files(&text);
+        let checked = Config::parse_with_warnings(&text, &path.display().to_string(), folder.path(), &|_| None);
         let (_, warnings) = checked.unwrap_or_else(|problems| panic!("{problems}"));
         assert!(warnings.is_empty(), "{warnings}");
     }
@@ -228,8 +229,8 @@ fn laid_over(mut base: Table, fragment: Table) -> Table {
     base
 }
 
-/// Checks a configuration in a folder where the secret files that it names exist.
-fn accepted(text: &str) -> Result<(), String> {
+/// A folder in which the secret files that a configuration names exist.
+fn with_secret_files(text: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     if let Ok(table) = text.parse::<Table>() {
         for name in secret_files(&Value::Table(table)) {
@@ -238,6 +239,12 @@ fn accepted(text: &str) -> Result<(), String> {
             fs::write(path, SECRET).unwrap();
         }
     }
+    folder
+}
+
+/// Checks a configuration in a folder where the secret files that it names exist.
+fn accepted(text: &str) -> Result<(), String> {
+    let folder = with_secret_files(text);
     // An absolute path would be the operator's own.
     let text = text.replace("file = \"/", "file = \"");
     Config::parse(&text, "block", folder.path(), &|_| Some(SECRET.to_owned()))

@@ -22,13 +22,14 @@ const LAYERS: &[&[&str]] = &[
     &["token"],
     &["keys"],
     &["document", "jq"],
+    &["pulp"],
     &["registry"],
     &["access_log", "audit", "status", "telemetry"],
     &["clock", "secret", "subject"],
 ];
 
 /// Modules that are plain functions over plain types, and crates that they may not know.
-const PLAIN: &[&str] = &["registry", "token", "authz", "identity"];
+const PLAIN: &[&str] = &["pulp", "registry", "token", "authz", "identity"];
 const RUNTIME: &[&str] = &["hyper", "hyper_util", "tokio", "tower"];
 
 #[test]

@@ -12,9 +12,9 @@ use base64::engine::general_purpose::STANDARD;
 use self::document::Partial;
 use super::CONFIG;
 use super::console::{Console, Failure, OK, Outcome};
-use crate::config::Config;
+use crate::config::{Config, Kind, Route};
 use crate::document::Document;
-use crate::identity::IdentityHeader;
+use crate::identity::{IdentityHeader, NameRules};
 use crate::jq::Filter;
 
 /// The longest document that is read, in bytes.
@@ -56,8 +56,10 @@ pub fn run(args: &Args, console: &mut Console<'_>) -> Outcome {
     let filter = filter(&config, args.route.as_deref())?;
     let identity = &config.identity;
     let (name, max) = (identity.header.clone(), identity.max_header);
+    let names = NameRules::new(&identity.reserved, is_for_pulp(&config, args.route.as_deref()));
     let header = IdentityHeader::new(name, Arc::clone(filter), &identity.username, identity.anonymous, max)
-        .map_err(|error| Failure::usage(format!("`identity.username` does not compile: {error}")))?;
+        .map_err(|error| Failure::usage(format!("`identity.username` does not compile: {error}")))?
+        .with_names(names);
     let partial = read(console)?;
     let service = config.token.services.first().map_or("", String::as_str);
     let whole = partial.complete().map_err(Failure::usage)?;
@@ -85,8 +87,7 @@ pub fn run(args: &Args, console: &mut Console<'_>) -> Outcome {
         writeln!(console.out)?;
         writeln!(console.err, "{json}")?;
     }
-    let produced = serde_json::from_str(&json).unwrap_or_default();
-    if header.produced_username(&produced).is_none() {
+    if header.username(&document).is_ok_and(|name| name.is_none()) {
         console.note(&format!("there is no name at `{}`, where the upstream looks for it", identity.username))?;
     }
     Ok(OK)
@@ -105,6 +106,14 @@ fn filter<'a>(config: &'a Config, prefix: Option<&str>) -> Result<&'a Arc<Filter
         format!("the prefixes are {}", prefixes.join(", "))
     };
     Err(Failure::usage(format!("there is no route with the prefix \"{}\"", prefix.escape_debug())).hint(hint))
+}
+
+/// Whether the header of a route goes to a Pulp; without a route, whether any does.
+fn is_for_pulp(config: &Config, prefix: Option<&str>) -> bool {
+    let asked =
+        |route: &&Route| prefix.is_none_or(|prefix| route.prefix.trim_end_matches('/') == prefix.trim_end_matches('/'));
+    let upstreams = config.routes.iter().filter(asked).filter_map(|route| config.upstreams.get(route.upstream));
+    upstreams.into_iter().any(|upstream| matches!(upstream.kind, Kind::Pulp(_)))
 }
 
 fn read(console: &mut Console<'_>) -> Result<Partial, Failure> {

@@ -32,7 +32,7 @@ pub fn run(args: &Args, console: &mut Console<'_>) -> Outcome {
 }
 
 /// What a configuration says about tokens.
-fn settings(config: &Config) -> Settings {
+pub(super) fn settings(config: &Config) -> Settings {
     let token = &config.token;
     Settings {
         issuer: token.issuer.clone(),

@@ -1,7 +1,10 @@
 //! What is correct and likely not meant: warnings of `tidegate check`.
 //!
 //! Lints of one value stand beside its reader, and those of rules among themselves in `authz`; here are those that see several
-//! sections, or files.
+//! sections, or files. Those about Pulp have a file of their own.
+
+mod pulp;
+mod samples;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,7 +15,7 @@ use super::reader::Reader;
 use super::source::Span;
 use super::upstream::Upstreams;
 use super::users::{Member, Users};
-use super::{Challenge, Route, RouteAuth};
+use super::{Challenge, Identity, Route, RouteAuth};
 use crate::authz::{self, Rule};
 use crate::subject::{GroupName, UserName};
 
@@ -20,6 +23,9 @@ use crate::subject::{GroupName, UserName};
 pub(super) struct Facts<'a> {
     pub(super) upstreams: &'a Upstreams,
     pub(super) routes: &'a [Route],
+    pub(super) identity: Option<&'a Identity>,
+    /// Where `[identity]` stands.
+    pub(super) identity_span: Option<Span>,
     pub(super) users: &'a Users,
     pub(super) api_keys: &'a Named<ApiKey>,
     pub(super) clients: &'a Named<Client>,
@@ -33,6 +39,7 @@ pub(super) fn lint(reader: &Reader<'_>, facts: &Facts<'_>) {
     people(reader, facts);
     programs(reader, facts);
     routing(reader, facts);
+    pulp::lint(reader, facts);
     let known = Known::of(facts);
     for rule in facts.written {
         known.unmatched(reader, rule);

@@ -87,7 +87,7 @@ fn value(value_: &DeValue<'_>, span: Span, secret: bool, spans: &mut Vec<Span>) 
 
 fn sounds_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    let setting = matches!(key.as_str(), "password_hashing" | "password_cache" | "token_cache" | "pass_headers");
+    let setting = matches!(key.as_str(), "password_hashing" | "password_cache" | "token_cache");
     !setting && ["pass", "pwd", "secret", "hash", "credential_value"].iter().any(|word| key.contains(word))
 }
 
@@ -107,7 +107,10 @@ pub(super) fn broken_line(source: &Source<'_>, line: usize) -> Vec<Span> {
     match text.find('=') {
         Some(at) if suspicious => vec![Span { start: whole.start + at + 1, end: whole.end }],
         Some(_) => Vec::new(),
-        None if trimmed.is_empty() || (trimmed.starts_with('[') && !suspicious) => Vec::new(),
+        // What has quotes may be a list, whose key stands on a line before it.
+        None if trimmed.is_empty() || (trimmed.starts_with('[') && !suspicious && !text.contains(['"', '\''])) => {
+            Vec::new()
+        }
         None => vec![whole],
     }
 }

@@ -11,6 +11,7 @@ mod guards;
 mod lints;
 mod patterns;
 mod problems;
+mod pulp;
 mod secrets;
 
 /// A correct `[server]`, three lines long.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
+use http::uri::PathAndQuery;
 
 pub use guards::{Guards, PassHeader, Spool};
 
@@ -16,6 +17,7 @@ use super::route::is_normal_path;
 use super::server::TIMEOUTS;
 use super::source::Span;
 use super::url::{PublicUrl, public_url, upstream_url};
+use crate::pulp::Paths;
 use crate::secret::Secret;
 
 /// Pulp's own default.
@@ -23,7 +25,7 @@ const API_ROOT: &str = "/pulp/";
 
 /// `[[upstream]]`.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own in the file")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Upstream {
     /// Its name, unique.
     pub name: Arc<str>,
@@ -49,6 +51,8 @@ pub struct Upstream {
     pub chunk_uploads: bool,
     /// Whether bodies that must fit a digest are held against it on their way (default false; true for Pulp).
     pub verify_digests: bool,
+    /// How users become known to a Pulp that takes tokens (default: not at all).
+    pub create_users: Option<CreateUsers>,
     /// Origins of the upstream's content (`http://host:port`), made path-absolute in `Location` and `Link`.
     pub content_origins: Vec<PublicUrl>,
     /// What keeps it from being overrun.
@@ -71,6 +75,41 @@ pub struct Pulp {
     pub api_root: String,
     /// Pulp's `DOMAIN_ENABLED`: a segment for the domain stands between the two, and after `/v2/`.
     pub domains: bool,
+}
+
+impl Pulp {
+    /// Where its endpoints are.
+    pub fn paths(&self) -> Paths {
+        Paths::new(&self.api_root, self.domains)
+    }
+
+    /// Where its users are: with domains in the one that is always there, since users are of none.
+    fn users(&self) -> String {
+        format!("{}{}api/v3/users/", self.api_root, if self.domains { "default/" } else { "" })
+    }
+}
+
+/// How users become known to a Pulp before their first token.
+#[derive(Debug)]
+pub struct CreateUsers {
+    /// Where Pulp's users are (default: `api/v3/users/` below `api_root`).
+    pub path: PathAndQuery,
+    /// As whom Pulp is asked.
+    pub account: UserAccount,
+}
+
+/// As whom Pulp is asked to create a user.
+#[derive(Debug)]
+pub enum UserAccount {
+    /// As the user, with the identity header, which creates whom it names.
+    Identity,
+    /// As one fixed account that may create users.
+    Basic {
+        /// Its name.
+        username: String,
+        /// Its password.
+        password: Secret,
+    },
 }
 
 /// What an upstream is told about the caller.
@@ -146,15 +185,28 @@ fn upstream(mut section: Section<'_>, name: Option<Item<'_>>) -> Option<Upstream
     // Pulp takes an upload that broke off for whole, and holds none against its digest.
     let chunk_uploads = section.boolean("chunk_uploads", is_pulp);
     let verify_digests = section.boolean("verify_digests", is_pulp);
+    let create_users_item = section.take("create_users");
     let content_origins = section
         .take("content_origins")
         .map_or_else(Vec::new, |item| item.list_or_one().iter().filter_map(public_url).collect());
     let guards = guards::guards(&mut section, kind.as_ref(), credentials.as_ref());
     section.finish();
+    let create_users = match (create_users_item, &kind) {
+        (Some(item), Some(Kind::Pulp(pulp))) => Some(create_users(&item, pulp)),
+        (Some(item), Some(Kind::Registry)) => {
+            unused_key(&item);
+            None
+        }
+        _ => None,
+    };
     Some(Upstream {
         name: upstream_name(&name?)?,
         url: url?,
         kind: kind?,
+        create_users: match create_users {
+            Some(create_users) => Some(create_users?),
+            None => None,
+        },
         credentials: credentials?,
         pool,
         pool_idle_timeout,
@@ -184,10 +236,47 @@ fn kind(section: &mut Section<'_>) -> Option<Kind> {
         return Some(Kind::Pulp(pulp));
     }
     for item in [api_root, domains].into_iter().flatten() {
-        let message = format!("`{}` says how a Pulp is set up, and this upstream is none", item.name);
-        item.reader.warn("unused-key", item.key, message, "set `kind = \"pulp\"`, or leave it out");
+        unused_key(&item);
     }
     Some(Kind::Registry)
+}
+
+fn unused_key(item: &Item<'_>) {
+    let message = format!("`{}` says how a Pulp is set up, and this upstream is none", item.name);
+    item.reader.warn("unused-key", item.key, message, "set `kind = \"pulp\"`, or leave it out");
+}
+
+/// `create_users`.
+fn create_users(item: &Item<'_>, pulp: &Pulp) -> Option<CreateUsers> {
+    let mut section = item.section("`create_users`")?;
+    let path = match section.take("path") {
+        Some(item) => users_path(&item),
+        None => pulp.users().parse().ok(),
+    };
+    let account = section.require("credentials", "\"identity\"").and_then(|item| {
+        let account = match credentials(&item)? {
+            Credentials::Identity => Some(UserAccount::Identity),
+            Credentials::Basic { username, password } => Some(UserAccount::Basic { username, password }),
+            Credentials::ForwardToken | Credentials::MintToken | Credentials::None => None,
+        };
+        if account.is_none() {
+            let hint = "write \"identity\" or { basic = { username = …, password = … } }";
+            item.fail("wrong-value", "users are not created with these credentials", hint);
+        }
+        account
+    });
+    section.finish();
+    Some(CreateUsers { path: path?, account: account? })
+}
+
+fn users_path(item: &Item<'_>) -> Option<PathAndQuery> {
+    let text = item.text()?;
+    let path = is_normal_path(text).then(|| text.parse().ok()).flatten();
+    if path.is_none() {
+        let message = format!("\"{}\" is no path", item.shown());
+        item.fail("wrong-value", message, "that of Pulp's users, as in \"/pulp/api/v3/users/\"");
+    }
+    path
 }
 
 fn root(item: &Item<'_>) -> Option<String> {

@@ -6,10 +6,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{IdentityError, IdentityHeader, StripList};
+use super::{IdentityError, IdentityHeader, NameProblem, NameRules, StripList};
 use crate::document::{Document, Kind, RequestAction, RequestFacts};
 use crate::jq::{Filter, FilterError};
-use crate::subject::{Caller, Subject, UserName};
+use crate::subject::{Caller, GroupName, Subject, UserName};
 
 const NAME: HeaderName = HeaderName::from_static("x-authentication-service");
 
@@ -108,12 +108,78 @@ fn the_limit_is_that_of_the_header() {
 
 #[test]
 fn the_name_is_read_where_the_upstream_reads_it() {
-    let header = header(".", false, 8160);
-    let read = |value: Value| header.produced_username(&value);
-    assert_eq!(read(json!({"identity": {"user": {"username": "a\"b"}}})).as_deref(), Some("a\"b"));
-    for none in [json!({}), json!({"identity": {"user": {"username": 1}}}), json!("x"), json!({"identity": "x"})] {
-        assert_eq!(read(none), None);
+    let read = |filter: &str| header(filter, false, 8160).username(&document(&alice(), RequestAction::Pull));
+    assert_eq!(read(r#"{identity: {user: {username: "a\"b"}}}"#), Ok(Some("a\"b".into())));
+    assert_eq!(read("{identity: {user: {username: .subject}}}"), Ok(Some("alice".into())));
+    for none in ["{}", "null", r#""x""#, r#"{identity: "x"}"#, "{identity: {user: null}}"] {
+        assert_eq!(read(none), Ok(None), "{none}");
     }
+}
+
+/// What a Pulp, and another upstream, is told of alice by a filter that makes this name, with `writer` and `admin` reserved.
+fn told(name: &str) -> (Result<bool, IdentityError>, Result<bool, IdentityError>) {
+    let reserved = ["admin", "writer"].map(|name| UserName::parse(name).unwrap());
+    let told = |pulp| {
+        let filter = format!("{{identity: {{user: {{username: {name}}}}}}}");
+        let header = header(&filter, false, 8160).with_names(NameRules::new(&reserved, pulp));
+        header.value(&document(&alice(), RequestAction::Pull)).map(|value| value.is_some())
+    };
+    (told(true), told(false))
+}
+
+#[test]
+fn what_an_upstream_would_choke_on_or_misread_is_not_sent() {
+    let both = |problem: NameProblem| (Err(problem.into()), Err(problem.into()));
+    let pulp_alone = |problem: NameProblem| (Err(problem.into()), Ok(true));
+    for wrong in ["true", "false", "42", "0", "[]", "{}", ".groups", ".claims"] {
+        assert_eq!(told(wrong), both(NameProblem::NotText), "{wrong}");
+    }
+    assert_eq!(told("\"\""), both(NameProblem::Empty));
+    for wrong in ["\"alice \"", "\" alice\"", "\"a\\u0000\"", "\"a\\nb\"", "\"\\u00a0\"", "\"a\\u0085b\""] {
+        assert_eq!(told(wrong), both(NameProblem::BadCharacter), "{wrong}");
+    }
+    for wrong in ["null", ".claims.none"] {
+        assert_eq!(told(wrong), pulp_alone(NameProblem::Missing), "{wrong}");
+    }
+    // Characters count, not bytes.
+    let long = |count| format!("\"{}\"", "ä".repeat(count));
+    assert_eq!(told(&long(151)), pulp_alone(NameProblem::TooLong));
+    assert_eq!(told(&long(150)), (Ok(true), Ok(true)));
+}
+
+#[test]
+fn a_reserved_name_is_the_filters_own_or_nobodys() {
+    assert_eq!(told("\"writer\""), (Ok(true), Ok(true)));
+    assert_eq!(told("\"admin\""), (Ok(true), Ok(true)));
+    let reserved = ["admin", "writer"].map(|name| UserName::parse(name).unwrap());
+    let of = |caller: &Caller, name: &str| {
+        let filter = format!("{{identity: {{user: {{username: {name}}}}}}}");
+        let header = header(&filter, false, 8160).with_names(NameRules::new(&reserved, false));
+        header.username(&document(caller, RequestAction::Push))
+    };
+    let named = |name: &str, group: &str, claim: &str| {
+        let groups = vec![GroupName::parse(group).unwrap()];
+        let mut subject = Subject::new(UserName::parse(name).unwrap(), groups, "users".into());
+        subject.claims.insert("name".into(), json!({"all": [claim]}));
+        Caller::Known(subject.into())
+    };
+    let refused = Err(IdentityError::Name(NameProblem::Reserved));
+    for name in ["admin", "Admin", "WRITER"] {
+        assert_eq!(of(&named(name, "g", "c"), ".subject"), refused, "{name}");
+        assert_eq!(of(&named("a", name, "c"), ".groups[0]"), refused, "{name}");
+        assert_eq!(of(&named("a", "g", name), ".claims.name.all[0]"), refused, "{name}");
+    }
+    // The group decides, the filter names.
+    let chosen = "(if any(.groups[]; . == \"writer\") then \"writer\" else .subject end)";
+    assert_eq!(of(&named("a", "writer", "c"), chosen), Ok(Some("writer".into())));
+    assert_eq!(of(&named("a", "g", "c"), "\"writ\" + \"er\""), Ok(Some("writer".into())));
+    assert_eq!(of(&named("a", "g", "c"), ".subject"), Ok(Some("a".into())));
+}
+
+#[test]
+fn an_anonymous_caller_may_stay_without_a_name() {
+    let pulp = header("{identity: {user: {username: .subject}}}", true, 8160).with_names(NameRules::new([], true));
+    assert!(pulp.value(&document(&Caller::Anonymous, RequestAction::Pull)).unwrap().is_some());
 }
 
 fn stripped(names: &[&str]) -> Vec<String> {

@@ -8,6 +8,7 @@ use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
 };
+use aws_lc_rs::{hkdf, hmac};
 use rustls_pki_types::CertificateDer;
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -194,6 +195,15 @@ impl SigningKey {
                 Ok(signature)
             }
         }
+    }
+
+    /// A secret that follows from the private half (HKDF, RFC 5869), to authenticate what is not a token. Whoever has the key has it
+    /// too; of each `purpose` it tells nothing about those of others, nor about the key.
+    pub fn derive(&self, purpose: &[u8]) -> Result<hmac::Key, KeyError> {
+        let library = |_| KeyError::Library;
+        let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"tidegate derived secret");
+        let secret = salt.extract(&self.pkcs8()?);
+        Ok(hmac::Key::from(secret.expand(&[purpose], hmac::HMAC_SHA256).map_err(library)?))
     }
 
     fn make_certificate(&self) -> Result<CertificateDer<'static>, KeyError> {

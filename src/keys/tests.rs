@@ -190,3 +190,16 @@ fn an_existing_file_is_not_overwritten() {
     assert!(write_new(&path, &key(EC_SEC1)).is_err());
     assert_eq!(load_file(&path).unwrap().key.algorithm(), Algorithm::EdDsa);
 }
+
+#[test]
+fn a_derived_secret_follows_from_the_private_half_alone() {
+    let tag = |pem: &str, purpose: &[u8]| {
+        aws_lc_rs::hmac::sign(&key(pem).derive(purpose).unwrap(), b"message").as_ref().to_vec()
+    };
+    // However the file holds it, and with whatever certificates.
+    assert_eq!(tag(EC_SEC1, b"a"), tag(EC_PKCS8, b"a"));
+    assert_eq!(tag(RSA_PKCS1, b"a"), tag(RSA_PKCS8, b"a"));
+    let tags: HashSet<_> =
+        [EC_SEC1, ED25519, RSA_PKCS8].iter().flat_map(|pem| [tag(pem, b"a"), tag(pem, b"b"), tag(pem, b"")]).collect();
+    assert_eq!(tags.len(), 9, "each key and purpose has a secret of its own");
+}

@@ -1,7 +1,11 @@
-//! Content digests (OCI image-spec, "Digests").
+//! Content digests (OCI image-spec, "Digests"), and content held against them.
+
+mod check;
 
 use std::fmt;
 use std::sync::Arc;
+
+pub use check::{DigestCheck, DigestMismatch, UnknownAlgorithm};
 
 /// A digest: `algorithm:encoded`, with the length and alphabet checked for the registered algorithms.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,6 +44,11 @@ impl Digest {
                 if good { Ok(Self(text.into())) } else { Err(DigestError::BadForm) }
             }
         }
+    }
+
+    /// What stands before the colon.
+    pub fn algorithm(&self) -> &str {
+        self.0.split_once(':').map_or(&*self.0, |(algorithm, _)| algorithm)
     }
 
     /// The digest as text.

@@ -41,6 +41,7 @@ pub struct RepositoryOperation {
     repository: RepositoryName,
     request: Request,
     parameters: Parameters,
+    marker: Option<Box<str>>,
 }
 
 impl RepositoryOperation {
@@ -55,8 +56,12 @@ impl RepositoryOperation {
     }
 }
 
+/// The parameter of a query that is the gateway's own: it stands in the `Location` of an upload that has begun with a PATCH. It is
+/// taken out of every request and never printed, so that no upstream sees it.
+pub const MARKER: &str = "tidegate-patched";
+
 /// Parameters of a query that carry no authority (`n`, `last`, `artifactType`, `ns`, `_state`, whatever else a registry
-/// knows). `mount`, `from`, `digest` and `tag`, in whatever spelling, are never among them.
+/// knows). `mount`, `from`, `digest` and `tag`, in whatever spelling, are never among them, and neither is [`MARKER`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Parameters(Query);
 
@@ -184,6 +189,42 @@ impl Operation {
             self.in_repository().map(RepositoryOperation::request),
             Some(Request::StartUpload(_) | Request::AppendUpload(_) | Request::FinishUpload(..))
         )
+    }
+
+    /// Whether its body is content that the upstream is to store: that of an upload or of a manifest.
+    pub fn carries_content(&self) -> bool {
+        self.is_upload_body()
+            || matches!(
+                self.in_repository().map(RepositoryOperation::request),
+                Some(Request::PutManifest(_) | Request::PutManifestByDigest(..))
+            )
+    }
+
+    /// The digest that its body must have, where it is the whole of what the digest names: a manifest by digest, a blob in one POST,
+    /// and a blob in one PUT, unless a PATCH has brought some of it before.
+    pub fn content_digest(&self) -> Option<&Digest> {
+        match &self.in_repository()?.request {
+            Request::PutManifestByDigest(digest, _)
+            | Request::StartUpload(UploadStart::Monolithic(digest))
+            | Request::FinishUpload(_, digest) => Some(digest),
+            _ => None,
+        }
+    }
+
+    /// The upload session that it is about.
+    pub fn session(&self) -> Option<&SessionId> {
+        match &self.in_repository()?.request {
+            Request::ReadUpload(_, session)
+            | Request::AppendUpload(session)
+            | Request::FinishUpload(session, _)
+            | Request::CancelUpload(session) => Some(session),
+            _ => None,
+        }
+    }
+
+    /// The value of [`MARKER`], if it was given once.
+    pub fn marker(&self) -> Option<&str> {
+        self.in_repository()?.marker.as_deref()
     }
 
     /// The repository that a mount takes its blob from.

@@ -104,6 +104,19 @@ impl Query {
         self.0.retain(|(key, _)| keep(key));
     }
 
+    /// Takes all pairs of this key out, and returns their values in their order.
+    pub(super) fn take(&mut self, key: &str) -> Vec<String> {
+        if !self.0.iter().any(|(name, _)| name == key) {
+            return Vec::new();
+        }
+        self.0.extract_if(.., |(name, _)| name == key).map(|(_, value)| value).collect()
+    }
+
+    /// Adds a pair at the end.
+    pub(super) fn push(&mut self, key: String, value: String) {
+        self.0.push((key, value));
+    }
+
     /// Sets the value of each pair of this key.
     pub(super) fn rewrite(&mut self, key: &str, value: &str) {
         for (_, old) in self.0.iter_mut().filter(|(name, _)| name == key) {

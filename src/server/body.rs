@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::checked_body::{CheckedBody, Requirement, Verdict};
 use super::progress::{Progress, Stage};
 use super::spool::Kept;
 
@@ -26,49 +27,86 @@ pub enum BodyError {
     /// A body that was kept cannot be read again.
     #[error("the kept body cannot be read: {0}")]
     Lost(std::io::Error),
+    /// It came whole, but is not what the request says of it.
+    #[error("the body is not what the request says of it")]
+    Unfit,
 }
 
 /// The body of a request on its way upstream.
 #[derive(Debug)]
 pub struct RequestBody {
-    inner: Source,
+    source: Source,
+    framing: Framing,
     progress: Arc<Progress>,
 }
 
-/// Where it comes from.
+/// Where its bytes come from.
 #[derive(Debug)]
 enum Source {
-    /// There is none.
     Nothing,
-    /// From the client, as it comes.
-    Client(Incoming),
-    /// From where it was kept until it was whole.
+    Client(ClientBody),
+    Checked(Box<CheckedBody<ClientBody>>),
+    /// Where they were kept until all had come.
     Kept(Kept),
 }
 
+/// How a body is framed upstream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// By its length, where the client says it.
+    #[default]
+    AsItCame,
+    /// In chunks: one that breaks off then lacks its last chunk, and nobody takes it for whole.
+    Chunked,
+}
+
 impl RequestBody {
-    /// Passes a client's body on.
-    pub(crate) fn new(inner: Incoming, progress: Arc<Progress>) -> Self {
+    /// The one place where a body is put together, from the inside out: what the client sends, held against what the request says of
+    /// it, framed for the upstream. The verdict is there to be asked where there is a requirement and a body.
+    pub(crate) fn new(
+        inner: Incoming,
+        requirement: Option<Requirement>,
+        framing: Framing,
+        progress: Arc<Progress>,
+    ) -> (Self, Option<Verdict>) {
         if inner.is_end_stream() {
-            return Self::empty(progress);
+            return (Self::empty(progress), None);
         }
-        Self { inner: Source::Client(inner), progress }
+        let client = ClientBody { inner, progress: Arc::clone(&progress) };
+        let (source, verdict) = match requirement {
+            None => (Source::Client(client), None),
+            Some(requirement) => {
+                let (checked, verdict) = CheckedBody::new(client, requirement);
+                (Source::Checked(Box::new(checked)), Some(verdict))
+            }
+        };
+        (Self { source, framing, progress }, verdict)
     }
 
-    /// Passes on what was kept of a client's body. What is told of its progress is how far the upstream has taken it; the client is
-    /// not concerned any more.
-    pub(crate) fn kept(kept: Kept) -> Self {
+    /// Passes on what was kept of a body, checked as it came. What is told of its progress is how far the upstream has taken it; the
+    /// client is not concerned any more.
+    pub(crate) fn kept(kept: Kept, framing: Framing) -> Self {
         let progress = Arc::new(Progress::new());
         if kept.left() == 0 {
             return Self::empty(progress);
         }
-        Self { inner: Source::Kept(kept), progress }
+        Self { source: Source::Kept(kept), framing, progress }
     }
 
     /// No body; it is done from the start.
     pub(crate) fn empty(progress: Arc<Progress>) -> Self {
         progress.enter(Stage::Done);
-        Self { inner: Source::Nothing, progress }
+        Self { source: Source::Nothing, framing: Framing::AsItCame, progress }
+    }
+
+    /// How it is framed upstream.
+    pub(crate) fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// How long it will be at least, as far as the client says it.
+    pub(crate) fn announced(&self) -> u64 {
+        self.source.size_hint().lower()
     }
 
     /// Who else wants to know how far it is.
@@ -86,13 +124,71 @@ impl Body for RequestBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        let inner = match &mut this.inner {
+        let polled = match &mut this.source {
             Source::Nothing => return Poll::Ready(None),
-            Source::Client(inner) => inner,
-            Source::Kept(kept) => return poll_kept(kept, &this.progress, context),
+            Source::Client(body) => ready!(Pin::new(body).poll_frame(context)),
+            Source::Checked(body) => ready!(Pin::new(body).poll_frame(context)),
+            // Whatever holds it up, it is not the client.
+            Source::Kept(kept) => ready!(kept.poll_frame(context)),
         };
+        this.progress.moved(match &polled {
+            // Something may be held back still: only what was handed over is done.
+            Some(Ok(_)) if !this.is_end_stream() => Stage::UpstreamIsBusy,
+            Some(Ok(_)) | None => Stage::Done,
+            // What the client sent was whole.
+            Some(Err(BodyError::Lost(_))) => Stage::UpstreamIsBusy,
+            Some(Err(_)) => Stage::Broken,
+        });
+        Poll::Ready(polled)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Nothing => true,
+            Source::Client(body) => body.is_end_stream(),
+            Source::Checked(body) => body.is_end_stream(),
+            Source::Kept(kept) => kept.left() == 0,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Nothing => SizeHint::with_exact(0),
+            _ if self.framing == Framing::Chunked => SizeHint::default(),
+            source => source.size_hint(),
+        }
+    }
+}
+
+impl Source {
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Nothing => SizeHint::with_exact(0),
+            Self::Client(body) => body.size_hint(),
+            Self::Checked(body) => body.size_hint(),
+            Self::Kept(kept) => SizeHint::with_exact(kept.left()),
+        }
+    }
+}
+
+/// What the client sends, counted, without trailers.
+#[derive(Debug)]
+struct ClientBody {
+    inner: Incoming,
+    progress: Arc<Progress>,
+}
+
+impl Body for ClientBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
         loop {
-            let Poll::Ready(polled) = Pin::new(&mut *inner).poll_frame(context) else {
+            let Poll::Ready(polled) = Pin::new(&mut this.inner).poll_frame(context) else {
                 this.progress.enter(Stage::ClientIsSlow);
                 return Poll::Pending;
             };
@@ -100,53 +196,21 @@ impl Body for RequestBody {
                 Some(Ok(frame)) => {
                     let Ok(data) = frame.into_data() else { continue };
                     this.progress.count(data.len());
-                    this.progress.moved(if inner.is_end_stream() { Stage::Done } else { Stage::UpstreamIsBusy });
+                    // It may be held back, and the next one waited for: the client has moved all the same.
+                    this.progress.moved(Stage::UpstreamIsBusy);
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
-                Some(Err(error)) => {
-                    this.progress.moved(Stage::Broken);
-                    return Poll::Ready(Some(Err(error.into())));
-                }
-                None => {
-                    this.progress.moved(Stage::Done);
-                    return Poll::Ready(None);
-                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                None => return Poll::Ready(None),
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.inner {
-            Source::Nothing => true,
-            Source::Client(inner) => inner.is_end_stream(),
-            Source::Kept(kept) => kept.left() == 0,
-        }
+        self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.inner {
-            Source::Nothing => SizeHint::with_exact(0),
-            Source::Client(inner) => inner.size_hint(),
-            Source::Kept(kept) => SizeHint::with_exact(kept.left()),
-        }
+        self.inner.size_hint()
     }
-}
-
-/// The upstream asks for more of a kept body. Whatever holds it up, it is not the client.
-fn poll_kept(
-    kept: &mut Kept,
-    progress: &Progress,
-    context: &mut Context<'_>,
-) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-    Poll::Ready(match ready!(kept.poll_data(context)) {
-        Some(Ok(data)) => {
-            progress.moved(if kept.left() == 0 { Stage::Done } else { Stage::UpstreamIsBusy });
-            Some(Ok(Frame::data(data)))
-        }
-        Some(Err(error)) => {
-            tracing::error!("a request body that was kept cannot be read again: {error}");
-            Some(Err(BodyError::Lost(error)))
-        }
-        None => None,
-    })
 }

@@ -97,10 +97,15 @@ impl Exchange {
             Failure::Upstream(error) => tracing::warn!(request_id, "{error}"),
             Failure::UpstreamChallenged { .. } => tracing::error!(
                 request_id,
-                "{failure}; hint: `tidegate export` prints what a registry needs to accept our tokens; or change `credentials`"
+                "{failure}; hint: `tidegate export` prints what a registry needs to accept our tokens; a Pulp also has to know their \
+                 users, see `create_users`; or change `credentials`"
             ),
             Failure::Spool(SpoolError::TooLong { .. }) => {}
-            Failure::UpstreamUnframed { .. } | Failure::Identity(_) | Failure::Signing | Failure::Spool(_) => {
+            Failure::UpstreamUnframed { .. }
+            | Failure::Identity(_)
+            | Failure::Newcomer(_)
+            | Failure::Signing
+            | Failure::Spool(_) => {
                 tracing::error!(request_id, "{failure}");
             }
             Failure::AuthenticationUnavailable | Failure::Busy => tracing::warn!(request_id, "{failure}"),
@@ -113,7 +118,9 @@ impl Exchange {
             Failure::Upstream(_)
             | Failure::UpstreamChallenged { .. }
             | Failure::UpstreamUnframed { .. }
-            | Failure::Spool(_) => {}
+            | Failure::Spool(_)
+            | Failure::Newcomer(_)
+            | Failure::Upload(_) => {}
             _ => self.decision = Decision::Refused,
         }
         self.audit_failure(failure);

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::challenge::TokenTrouble;
 use super::headers::{FramingError, ResponseFramingError};
+use super::newcomers::NewcomerError;
 use super::spool::SpoolError;
+use super::upload::UploadError;
 use super::upstream::UpstreamError;
 use crate::authn::Refused;
 use crate::identity::IdentityError;
@@ -70,6 +72,9 @@ pub enum Failure {
     /// The identity filter failed.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The user that the request is for could not be made known to the upstream.
+    #[error(transparent)]
+    Newcomer(#[from] NewcomerError),
     /// A token could not be signed.
     #[error("a token could not be signed")]
     Signing,
@@ -95,6 +100,9 @@ pub enum Failure {
     /// A request body could not be kept until it was whole.
     #[error(transparent)]
     Spool(SpoolError),
+    /// The content of an upload or a manifest is not what the request says of it.
+    #[error(transparent)]
+    Upload(#[from] UploadError),
     /// A request to the token endpoint that is not in order.
     #[error(transparent)]
     TokenRequest(#[from] TokenRequestError),

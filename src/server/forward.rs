@@ -10,9 +10,10 @@ use hyper::body::{Body as _, Incoming};
 
 use super::body::RequestBody;
 use super::challenge::TokenTrouble;
+use super::checked_body::Verdict;
 use super::exchange::Exchange;
 use super::failure::Failure;
-use super::headers::{self, PassedHeader};
+use super::headers::{self, PassedHeader, ResponseFramingError};
 use super::location;
 use super::passage::Passage;
 use super::progress::Progress;
@@ -21,8 +22,9 @@ use super::response_body::ResponseBody;
 use super::routes::{Route, RouteAuth, UpstreamCredentials};
 use super::spool;
 use super::state::State;
-use super::upstream::{CallerKey, UpstreamBody, UpstreamSettings};
-use crate::registry::{AccessSet, Operation};
+use super::upload::{Asks, Plan};
+use super::upstream::{CallerKey, UpstreamBody};
+use crate::registry::{AccessSet, Action, Actions, Operation, Scope};
 use crate::secret::Secret;
 use crate::subject::Caller;
 
@@ -51,12 +53,13 @@ pub(crate) async fn forward(
     let Permitted { passage, head, body, host, token, peer, worker } = permitted;
     let route = &passage.route;
     let issued = token.as_ref().map(|(_, issued)| *issued);
+    let mut plan = Plan::new(state, route, passage.operation())?;
     let mut headers = head.headers;
 
     let settings = route.upstream.settings();
     exchange.upstream = Some(Arc::clone(&settings.name));
     exchange.retry_after.clone_from(&settings.retry_after);
-    strip(state, route, &mut headers);
+    strip(state, passage, &mut headers);
     let scheme = state.names.for_host(&exchange.peer.host).scheme().as_str();
     exchange.peer.describe(&mut headers, peer, scheme);
     if passage.operation().is_some_and(Operation::is_upload_body) {
@@ -64,23 +67,43 @@ pub(crate) async fn forward(
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     }
 
-    let body = onward(&head.method, body, settings, exchange).await?;
+    let progress = Arc::new(Progress::new());
+    exchange.progress = Some(Arc::clone(&progress));
+    let mut method = head.method.clone();
+    let (body, verdict) = if matches!(method, Method::GET | Method::HEAD) {
+        // What a body of these means is undefined (RFC 9110, section 9.3.1), so it stays here, unread.
+        (RequestBody::empty(Arc::clone(&progress)), None)
+    } else {
+        if body.is_end_stream() && plan.take_empty()? == Asks::ForTheSession {
+            method = Method::GET;
+        }
+        exchange.unread = false;
+        RequestBody::new(body, plan.requirement.take(), plan.framing, Arc::clone(&progress))
+    };
+    let unfit = |unfit| Failure::from(plan.explain(unfit));
+    let body = match &settings.spool {
+        Some(spool) if !body.is_end_stream() => {
+            let kept = spool::keep(body, spool, settings.body_idle_timeout).await;
+            kept.map_err(|error| verdict.as_ref().and_then(Verdict::unfit).map_or_else(|| error.into(), unfit))?
+        }
+        _ => body,
+    };
     let key = || caller_key(route, exchange);
     let permit = route.upstream.enter(key).await?;
     // What was good when the request came can have expired while it waited; one that is signed now takes its place.
     let waited = permit.is_some() || settings.spool.is_some();
     let token = token.filter(|(_, issued)| !waited || state.clock.now().saturating_sub(*issued) < state.issuer.ttl());
-    if route.auth != RouteAuth::Public {
+    if !passage.is_public() {
         // Not before: what is signed for the one request does not age while it waits.
         tell(state, passage, &host, token, &mut headers)?;
     }
     headers.insert(HOST, host);
-    if body.is_end_stream() && matches!(head.method, Method::POST | Method::PUT | Method::PATCH) {
+    if body.is_end_stream() && matches!(method, Method::POST | Method::PUT | Method::PATCH) {
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
 
     let mut request = Request::new(body);
-    *request.method_mut() = head.method.clone();
+    *request.method_mut() = method.clone();
     *request.uri_mut() = Uri::from(passage.target.clone());
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = headers;
@@ -88,46 +111,38 @@ pub(crate) async fn forward(
     let sent = Instant::now();
     let answered = route.upstream.send(worker, request, permit).await;
     exchange.upstream_time = Some(sent.elapsed());
+    if let Some(why) = verdict.as_ref().and_then(Verdict::unfit) {
+        // Whatever the upstream made of a body without an end.
+        return Err(unfit(why));
+    }
     let response = answered?;
-
-    if response.status() == StatusCode::UNAUTHORIZED && route.auth != RouteAuth::Public {
+    if let Some(mut verdict) = verdict.filter(|_| Plan::says_stored(response.status())) {
+        let decided = route.upstream.while_moving(&progress, verdict.decided()).await?;
+        decided.ok_or_else(|| unframed(passage, ResponseFramingError::Premature))?.map_err(unfit)?;
+    }
+    if response.status() == StatusCode::UNAUTHORIZED && !passage.is_public() {
         return Err(rejected(state, passage, issued));
     }
-    publish(response, passage, &head.method, &exchange.peer.host)
+    let mut response = publish(response, passage, &method, &exchange.peer.host)?;
+    if method != head.method && response.status() == StatusCode::NO_CONTENT {
+        // What a PATCH is answered with.
+        *response.status_mut() = StatusCode::ACCEPTED;
+    }
+    plan.mark(&mut response, state, passage.target.path(), &progress);
+    Ok(response)
 }
 
 /// Takes out what a client may not tell this upstream.
-fn strip(state: &State, route: &Route, headers: &mut HeaderMap) {
-    let passed = route.upstream.settings().passed_headers;
+fn strip(state: &State, passage: &Passage, headers: &mut HeaderMap) {
+    let passed = passage.route.upstream.settings().passed_headers;
     headers::strip_request(headers, passed);
     let script_name = passed.has(PassedHeader::ScriptName);
     state.strip.strip(headers, |name| script_name && headers::is_script_name(name));
     if !passed.has(PassedHeader::Authorization) {
         headers.remove(AUTHORIZATION);
     }
-    if route.auth != RouteAuth::Public && !passed.has(PassedHeader::Cookie) {
+    if passage.route.auth != RouteAuth::Public && !passed.has(PassedHeader::Cookie) {
         headers.remove(COOKIE);
-    }
-}
-
-/// The body as it goes upstream: the client's, and where the upstream wants whole ones, what was kept of it.
-async fn onward(
-    method: &Method,
-    body: Incoming,
-    settings: &UpstreamSettings,
-    exchange: &mut Exchange,
-) -> Result<RequestBody, Failure> {
-    let progress = Arc::new(Progress::new());
-    exchange.progress = Some(Arc::clone(&progress));
-    if matches!(*method, Method::GET | Method::HEAD) {
-        // What a body of these means is undefined (RFC 9110, section 9.3.1), so it stays here, unread.
-        return Ok(RequestBody::empty(progress));
-    }
-    exchange.unread = false;
-    let body = RequestBody::new(body, progress);
-    match &settings.spool {
-        Some(spool) if !body.is_end_stream() => Ok(spool::keep(body, spool, settings.body_idle_timeout).await?),
-        _ => Ok(body),
     }
 }
 
@@ -159,12 +174,11 @@ fn tell(
         }
         UpstreamCredentials::ForwardToken => match token {
             Some((token, _)) => token,
-            None => mint(state, passage, state.names.default_service())?,
+            // Pulp holds the audience against the host; others have one name for themselves.
+            None if passage.route.pulp.is_none() => mint(state, passage, state.names.default_service())?,
+            None => mint_for_host(state, passage, host)?,
         },
-        UpstreamCredentials::MintToken => {
-            let audience = host.to_str().map_err(|_| headers::FramingError::BadHost)?;
-            mint(state, passage, audience)?
-        }
+        UpstreamCredentials::MintToken => mint_for_host(state, passage, host)?,
     };
     let mut value = HeaderValue::from_str(&format!("Bearer {}", bearer.expose())).map_err(|_| Failure::Signing)?;
     value.set_sensitive(true);
@@ -172,15 +186,34 @@ fn tell(
     Ok(())
 }
 
+fn mint_for_host(state: &State, passage: &Passage, host: &HeaderValue) -> Result<Secret, Failure> {
+    mint(state, passage, host.to_str().map_err(|_| headers::FramingError::BadHost)?)
+}
+
 fn mint(state: &State, passage: &Passage, audience: &str) -> Result<Secret, Failure> {
     // A mount needs no pull on its target, but distribution asks for it: any POST may become an upload there.
-    let access: AccessSet = passage.asks().into_iter().collect();
+    let mut asks = passage.asks();
+    if passage.route.pulp.is_some() {
+        asks.iter_mut().for_each(in_words_of_pulp);
+    }
+    let access: AccessSet = asks.into_iter().collect();
     state.issuer.mint(passage.permit().caller(), audience, &access).map_err(|_| Failure::Signing)
+}
+
+/// To Pulp a deletion is a push.
+fn in_words_of_pulp(scope: &mut Scope) {
+    if scope.actions.contains(Action::Delete) {
+        scope.actions = scope.actions.union(Actions::only(Action::Push));
+    }
 }
 
 /// What a 401 of the upstream means. Its challenge never travels on.
 fn rejected(state: &State, passage: &Passage, issued: Option<u64>) -> Failure {
     let credentials = &passage.route.credentials;
+    if let (Some(newcomers), Some(name)) = (&passage.route.newcomers, passage.permit().caller().name()) {
+        // The user may have been taken out of Pulp; the next request finds out.
+        newcomers.forget(name);
+    }
     let old = issued.is_some_and(|issued| state.clock.now().saturating_sub(issued) > FRESH);
     if old && matches!(credentials, UpstreamCredentials::ForwardToken) {
         return Failure::Challenged {
@@ -194,6 +227,10 @@ fn rejected(state: &State, passage: &Passage, issued: Option<u64>) -> Failure {
     }
 }
 
+fn unframed(passage: &Passage, why: ResponseFramingError) -> Failure {
+    Failure::UpstreamUnframed { upstream: Arc::clone(&passage.route.upstream.settings().name), why }
+}
+
 /// Makes an upstream's response one of ours.
 fn publish(
     response: Response<UpstreamBody>,
@@ -202,9 +239,8 @@ fn publish(
     host: &str,
 ) -> Result<Response<ResponseBody>, Failure> {
     let (mut head, body) = response.into_parts();
-    headers::check_response_framing(method, head.status, head.version, &mut head.headers).map_err(|why| {
-        Failure::UpstreamUnframed { upstream: Arc::clone(&passage.route.upstream.settings().name), why }
-    })?;
+    headers::check_response_framing(method, head.status, head.version, &mut head.headers)
+        .map_err(|why| unframed(passage, why))?;
     headers::strip_response(&mut head.headers);
     if passage.route.auth == RouteAuth::Registry {
         head.headers.remove(SET_COOKIE);

@@ -31,9 +31,10 @@ use super::state::{JWKS_PATH, Shared, State};
 use super::token_endpoint;
 use crate::access_log::Decision;
 use crate::authz::{self, PathRequest};
+use crate::pulp::Standing;
 use crate::registry::path::RequestPath;
 use crate::registry::query::Query;
-use crate::registry::{Operation, RouteError};
+use crate::registry::{Operation, OperationAction, RouteError};
 use crate::secret::Secret;
 
 /// `X-Registry-Supports-Signatures`, which podman and skopeo look for on the ping.
@@ -141,11 +142,13 @@ impl Gateway {
         }
         let route = state.routes.find(&path).ok_or(Failure::NoRoute)?;
         exchange.scheme = route.challenge;
+        let standing = route.standing(&head.method, &path);
         let way = Way { state, route, path, head, body, host };
-        match route.auth {
-            RouteAuth::Registry => self.registry(way, exchange).await,
-            RouteAuth::Api => self.api(way, exchange).await,
-            RouteAuth::Public => self.public(way, exchange).await,
+        match (standing, route.auth) {
+            (Standing::Closed, _) => Err(Failure::NoRoute),
+            (Standing::Public, _) | (_, RouteAuth::Public) => self.public(way, exchange).await,
+            (Standing::Judged, RouteAuth::Registry) => self.registry(way, exchange).await,
+            (Standing::Judged, RouteAuth::Api) => self.api(way, exchange).await,
         }
     }
 
@@ -180,7 +183,11 @@ impl Gateway {
         }
         let passage = authorize::operation(state, route, head, operation, &asks, &presented, exchange)?;
         exchange.decision = Decision::Allowed;
-        self.onward(way, &passage, presented.into_token(), exchange).await
+        if let Some(newcomers) = &route.newcomers {
+            newcomers.introduce(presented.caller(), presented.service(state)).await?;
+        }
+        let token = passing(route, &presented, &passage, &way.host).then(|| presented.into_token()).flatten();
+        self.onward(way, &passage, token, exchange).await
     }
 
     /// A route with `auth = "api"`.
@@ -193,7 +200,7 @@ impl Gateway {
         self.onward(way, &passage, presented.into_token(), exchange).await
     }
 
-    /// A route with `auth = "public"`.
+    /// A route with `auth = "public"`, or an endpoint of Pulp's that everybody may read.
     async fn public(&self, way: Way<'_>, exchange: &mut Exchange) -> Result<Response<ResponseBody>, Failure> {
         exchange.operation = Some("public");
         exchange.decision = Decision::Public;
@@ -233,6 +240,16 @@ impl Way<'_> {
         let query = Query::parse(self.head.uri.query())?;
         Ok(PathRequest { method: self.head.method.clone(), path: self.path.clone(), query })
     }
+}
+
+/// Whether the client's own token would do upstream, where tokens are forwarded.
+///
+/// Pulp takes it only for the host that the client names, and knows no action but push for what changes anything. Where the client's
+/// is not good for that, one is minted.
+fn passing(route: &Route, presented: &Presented, passage: &Passage, host: &HeaderValue) -> bool {
+    let deletes = passage.operation().is_some_and(|operation| operation.action() == OperationAction::Delete);
+    let fits = |audience: &str| audience.as_bytes() == host.as_bytes();
+    route.pulp.is_none() || !deletes && presented.token().is_some_and(|entry| fits(&entry.verified.audience))
 }
 
 /// `/v2/`: the gateway answers itself. Without any credentials it is always challenged, or clients would never send theirs.

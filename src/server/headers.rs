@@ -130,6 +130,9 @@ pub enum ResponseFramingError {
     /// `Transfer-Encoding` is anything but one `chunked`.
     #[error("sent a body with a transfer coding other than a single chunked")]
     TransferEncoding,
+    /// It says that content is stored which it was not sent to its end.
+    #[error("reported content as stored before it had all of it")]
+    Premature,
     /// The upstream would go on with another protocol, which nobody has asked for.
     #[error("answered with an unasked change of the protocol")]
     Switched,

@@ -63,6 +63,11 @@ impl PublicNames {
         std::iter::once(&self.first).chain(&self.others).find(|name| name.is_called(host)).unwrap_or(&self.first)
     }
 
+    /// Whether an authority is one of the names.
+    pub(crate) fn holds(&self, authority: &str) -> bool {
+        std::iter::once(&self.first).chain(&self.others).any(|name| name.is_called(authority))
+    }
+
     /// The service that a challenge names: the accepted one that equals the request's Host, else the default.
     pub fn service_for_host(&self, host: &str) -> &str {
         let own = self.services.iter().map(String::as_str).find(|service| service.eq_ignore_ascii_case(host));

@@ -60,6 +60,11 @@ impl Passage {
         &self.permit
     }
 
+    /// Whether it is nobody's: the upstream is told nothing of the caller, and what it says about that is its own affair.
+    pub(crate) fn is_public(&self) -> bool {
+        matches!(self.permit.permitted(), Permitted::Public(_))
+    }
+
     /// The operation, on registry routes.
     pub(crate) fn operation(&self) -> Option<&Operation> {
         match self.permit.permitted() {

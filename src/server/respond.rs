@@ -8,8 +8,10 @@ use serde_json::json;
 
 use super::challenge::{self, Scheme, TokenTrouble};
 use super::failure::{Failure, TokenRequestError};
+use super::newcomers::NewcomerError;
 use super::response_body::ResponseBody;
 use super::spool::SpoolError;
+use super::upload::UploadError;
 use super::upstream::UpstreamError;
 use crate::registry::{ErrorCode, OciError, Scope};
 
@@ -86,7 +88,7 @@ pub(crate) fn failure(failure: &Failure, asked: Asked<'_>) -> Response<ResponseB
         Failure::Busy => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        Failure::AuthenticationUnavailable => {
+        Failure::AuthenticationUnavailable | Failure::Newcomer(NewcomerError::Unanswered { .. }) => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
         }
         Failure::Framing(_) | Failure::Upstream(UpstreamError::ClientStalled { .. } | UpstreamError::ClientBroke) => {
@@ -147,6 +149,16 @@ fn describe(failure: &Failure) -> (StatusCode, OciError) {
             ErrorCode::Unknown,
             "the gateway could not make the identity header",
         ),
+        Failure::Newcomer(NewcomerError::Unanswered { .. }) => plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorCode::Unavailable,
+            "the registry behind the gateway could not be told of a new user; try again",
+        ),
+        Failure::Newcomer(_) => plain(
+            StatusCode::BAD_GATEWAY,
+            ErrorCode::Unavailable,
+            "the registry behind the gateway does not take the user",
+        ),
         Failure::Signing => {
             plain(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown, "the gateway could not sign a token")
         }
@@ -162,6 +174,8 @@ fn describe(failure: &Failure) -> (StatusCode, OciError) {
             "the registry behind the gateway sent an unusable response",
         ),
         Failure::Spool(error) => describe_spool(error),
+        Failure::Upload(UploadError::Empty) => own(StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid),
+        Failure::Upload(_) => own(StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid),
         Failure::TokenRequest(trouble) => describe_token(trouble),
     }
 }

@@ -3,11 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::HeaderValue;
+use http::{HeaderValue, Method};
 
 use super::challenge::Scheme;
+use super::newcomers::Newcomers;
+use super::upload::UploadSettings;
 use super::upstream::Upstream;
 use crate::identity::IdentityHeader;
+use crate::pulp::{Paths, Standing};
 use crate::registry::path::{RequestPath, is_at_or_below, is_of_registry};
 
 /// How the requests of a route are judged.
@@ -72,8 +75,22 @@ pub struct Route {
     pub mounts: bool,
     /// Whether the gateway's own `/v2/` answers say that the upstream keeps signatures.
     pub signatures: bool,
+    /// Where the endpoints of the upstream are, if it is a Pulp.
+    pub pulp: Option<Arc<Paths>>,
+    /// Makes callers known to a Pulp that takes tokens, if it is to be done.
+    pub newcomers: Option<Arc<Newcomers>>,
+    /// What becomes of uploads.
+    pub uploads: UploadSettings,
     /// Authorities that stand for the gateway in `Location` and `Link`: the upstream's own and its content origins'.
     pub own_authorities: Vec<String>,
+}
+
+impl Route {
+    /// Whether a request for this path is judged as the route says, or belongs to an endpoint of Pulp's that has its own way.
+    pub(crate) fn standing(&self, method: &Method, path: &RequestPath) -> Standing {
+        let pulp = self.pulp.as_ref().filter(|_| self.auth != RouteAuth::Registry);
+        pulp.map_or(Standing::Judged, |pulp| pulp.standing(method, path, &self.prefix))
+    }
 }
 
 /// All routes.
@@ -107,7 +124,7 @@ impl Routes {
 mod tests {
     use std::time::Duration;
 
-    use super::{Route, RouteAuth, Routes, UpstreamCredentials};
+    use super::{Route, RouteAuth, Routes, UploadSettings, UpstreamCredentials};
     use crate::registry::path::RequestPath;
     use crate::server::challenge::Scheme;
     use crate::server::headers::PassedHeaders;
@@ -141,6 +158,9 @@ mod tests {
             credentials: UpstreamCredentials::None,
             mounts: true,
             signatures: false,
+            pulp: None,
+            newcomers: None,
+            uploads: UploadSettings::default(),
             own_authorities: vec![],
         };
         Routes::new(prefixes.iter().map(route).collect())

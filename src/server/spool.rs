@@ -87,7 +87,7 @@ pub(crate) async fn keep(
     idle: Duration,
 ) -> Result<RequestBody, SpoolError> {
     let limit = settings.limit.unwrap_or(u64::MAX);
-    let announced = body.size_hint().lower();
+    let announced = body.announced();
     if announced > limit {
         return Err(SpoolError::TooLong { limit });
     }
@@ -99,7 +99,7 @@ pub(crate) async fn keep(
         keeper.take(data).await.map_err(|source| storage(settings, source))?;
     }
     let kept = keeper.finish().await.map_err(|source| storage(settings, source))?;
-    Ok(RequestBody::kept(kept))
+    Ok(RequestBody::kept(kept, body.framing()))
 }
 
 async fn next(body: &mut RequestBody, idle: Duration) -> Result<Option<Bytes>, SpoolError> {

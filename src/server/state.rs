@@ -11,6 +11,7 @@ use super::names::PublicNames;
 use super::peer::TrustedProxies;
 use super::routes::Routes;
 use super::session::Session;
+use super::upload::Markers;
 use crate::authn::Chain;
 use crate::authz::Rules;
 use crate::clock::Clock;
@@ -36,6 +37,8 @@ pub struct State {
     pub issuer: Issuer,
     /// Verifies tokens.
     pub verifier: Verifier,
+    /// The markers of uploads.
+    pub markers: Markers,
     /// Tokens that were verified, with what was decided for each.
     pub sessions: Cache<Session>,
     /// The header of API keys.
@@ -68,7 +71,7 @@ impl State {
 }
 
 /// The path of the key set.
-pub(crate) const JWKS_PATH: &str = "/.well-known/jwks.json";
+pub const JWKS_PATH: &str = "/.well-known/jwks.json";
 
 /// What the workers share.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ mod body;
 mod bound;
 mod io;
 mod link;
+mod own;
 mod pool;
 mod probe;
 
@@ -225,10 +226,19 @@ impl Upstream {
         request: Request<RequestBody>,
         progress: &Progress,
     ) -> Result<Exchange, UpstreamError> {
+        self.while_moving(progress, link.exchange(request)).await
+    }
+
+    /// Waits for something that comes of a request under way, as long as its body moves and the answer has time.
+    pub(crate) async fn while_moving<T>(
+        &self,
+        progress: &Progress,
+        awaited: impl Future<Output = T>,
+    ) -> Result<T, UpstreamError> {
         let UpstreamSettings { body_idle_timeout, response_timeout, .. } = self.settings;
         tokio::select! {
             biased;
-            exchange = link.exchange(request) => Ok(exchange),
+            came = awaited => Ok(came),
             stage = progress.stalled(body_idle_timeout, response_timeout) => Err(match stage {
                 Stage::Done => self.slow(response_timeout),
                 Stage::ClientIsSlow => UpstreamError::ClientStalled { limit: body_idle_timeout },

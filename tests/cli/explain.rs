@@ -180,6 +180,18 @@ fn api_paths_are_judged_by_route_and_method() {
 }
 
 #[test]
+fn the_endpoints_of_a_pulp_have_their_own_ways() {
+    let place = place();
+    let text = place.read("gateway.toml").replace("[[upstream]]\n", "[[upstream]]\nkind = 'pulp'\n");
+    place.write("gateway.toml", &text);
+    let ask = |args: &[&str]| place.run(&[&["explain"], args].concat());
+    assert!(ask(&["--anonymous", "GET", "/pulp/api/v3/status/"]).out(0).contains("everybody may read this"));
+    ask(&["--anonymous", "POST", "/pulp/api/v3/status/"]).out(1);
+    assert!(ask(&["--user", "alice", "GET", "/pulp/api/v3/login/"]).out(1).contains("Pulp's own way to log in"));
+    ask(&["--user", "alice", "GET", "/pulp/api/v3/"]).out(0);
+}
+
+#[test]
 fn json_holds_all_of_it() {
     let place = place();
     let ran = place.run(&["explain", "--json", "--user", "alice", "--reference", "v1", "push", "alice/frozen"]);

@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "helpers of a test fail like the test")]
 
 mod api_key;
+mod doctor;
 mod explain;
 mod export;
+mod export_pulp;
 mod filter;
 mod keys;
 mod root;

@@ -65,7 +65,7 @@ impl Ctr {
         self.run(&["images", "import", "--snapshotter", "native", image.oci_tar.to_str().unwrap()]).ok();
     }
 
-    fn push(&self, user: (&str, &str), reference: &str) -> Finished {
+    pub(crate) fn push(&self, user: (&str, &str), reference: &str) -> Finished {
         self.remote(&["images", "push"], Some(user), &[reference, LOCAL])
     }
 

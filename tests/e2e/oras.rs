@@ -10,19 +10,32 @@ use crate::site::{ALICE, BOB, Site};
 use crate::support::client::Home;
 use crate::support::process::{Finished, command, run_within};
 
-struct Oras {
+/// The library, with a directory of its own.
+pub(crate) struct Oras {
     home: Home,
     host: String,
 }
 
 impl Oras {
-    fn new(site: &Site) -> Self {
+    pub(crate) fn new(site: &Site) -> Self {
         let home = Home::new(site.dir("oras"));
         std::fs::write(home.path.join("act.py"), include_str!("oras.py")).unwrap();
         Self { home, host: site.host() }
     }
 
-    fn run(&self, backend: &str, user: Option<(&str, &str)>, action: &str, target: &str, rest: &[&str]) -> Finished {
+    /// Puts a file into its directory.
+    pub(crate) fn keep(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.home.path.join(name), bytes).unwrap();
+    }
+
+    pub(crate) fn run(
+        &self,
+        backend: &str,
+        user: Option<(&str, &str)>,
+        action: &str,
+        target: &str,
+        rest: &[&str],
+    ) -> Finished {
         let (user, password) = user.unwrap_or(("-", "-"));
         let mut command = command(&python(), &self.home.path);
         command.arg("act.py").args([backend, &self.host, user, password, action, target]).args(rest);

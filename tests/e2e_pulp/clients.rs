@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::site::{ALICE, BOB, CAROL, Mode, Site};
+use crate::mode::Mode;
+use crate::site::{ALICE, BOB, CAROL, Site};
 use crate::support::client::denied;
 use crate::support::client::docker::Docker;
 use crate::support::client::podman::Podman;
@@ -145,4 +146,4 @@ macro_rules! in_modes {
     )*};
 }
 
-in_modes!(header: Mode::Header);
+in_modes!(header: Mode::Header, token: Mode::Token, minted: Mode::Minted, hybrid: Mode::Hybrid);

@@ -8,7 +8,20 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cli;
 mod clients;
+mod doctor;
+mod endpoints;
+mod forged;
+mod hosts;
 mod identity;
+mod idle;
+mod mode;
+mod names;
+mod newcomers;
+mod paths;
+mod profiles;
+mod sessions;
 mod site;
+mod uploads;
 mod workers;

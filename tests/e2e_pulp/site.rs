@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 
-use crate::support::gateway::{Gateway, Settings};
+use crate::mode::Mode;
+use crate::support::gateway::Gateway;
 use crate::support::image::Image;
-use crate::support::pulp::{Access, App, HEADER_MODE, Pulp, lasting};
+use crate::support::pulp::{Access, App, lasting};
 
 /// May do everything in `team/` and `public/`, and nothing in `private/`.
 pub(crate) const ALICE: (&str, &str) = ("alice", "alice-secret");
@@ -16,52 +17,6 @@ pub(crate) const ALICE: (&str, &str) = ("alice", "alice-secret");
 pub(crate) const BOB: (&str, &str) = ("bob", "bob-secret");
 /// May pull and push in `private/`.
 pub(crate) const CAROL: (&str, &str) = ("carol", "carol-secret");
-
-const ACCESS: &str = r#"
-[[authn]]
-kind = "users"
-
-[[access]]
-who = ["group:dev"]
-repositories = ["team/**", "public/**"]
-actions = ["pull", "push"]
-
-[[access]]
-who = ["user:alice"]
-repositories = ["team/**"]
-actions = ["delete"]
-
-[[access]]
-who = ["user:bob"]
-repositories = ["team/**"]
-actions = ["pull"]
-
-[[access]]
-who = ["user:carol"]
-repositories = ["private/**"]
-actions = ["pull", "push"]
-
-[[access]]
-who = ["anyone"]
-repositories = ["public/**"]
-actions = ["pull"]
-"#;
-
-const IDENTITY: &str = r#"
-[identity]
-header = "X-Authentication-Service"
-filter = '''
-{identity: {user: {username: (if (.request.action | IN("push", "delete")) then "registry-writer" else .subject end)}}}
-'''
-elevated = ["registry-writer"]
-"#;
-
-/// How the gateway stands in front of Pulp.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// An identity header on all paths; Pulp checks no tokens.
-    Header,
-}
 
 /// What the tests of a mode share, for as long as the process lasts.
 struct Shared {
@@ -73,56 +28,21 @@ struct Shared {
 impl Shared {
     fn of(mode: Mode) -> &'static Self {
         static HEADER: OnceLock<Shared> = OnceLock::new();
-        match mode {
-            Mode::Header => HEADER.get_or_init(|| lasting(|| Self::start(Mode::Header))),
-        }
+        static TOKEN: OnceLock<Shared> = OnceLock::new();
+        static MINTED: OnceLock<Shared> = OnceLock::new();
+        static HYBRID: OnceLock<Shared> = OnceLock::new();
+        let shared = match mode {
+            Mode::Header => &HEADER,
+            Mode::Token => &TOKEN,
+            Mode::Minted => &MINTED,
+            Mode::Hybrid => &HYBRID,
+        };
+        shared.get_or_init(|| lasting(move || Self::start(mode)))
     }
 
     fn start(mode: Mode) -> Self {
-        let pulp = Pulp::shared();
-        let Mode::Header = mode;
-        let api = pulp.api(HEADER_MODE);
-        let gateway = Gateway::start(&pulp.new_dir(), &settings(api.port, pulp.content().port));
+        let (gateway, api) = mode.start();
         Self { gateway, api, sites: AtomicUsize::new(0) }
-    }
-}
-
-pub(crate) fn settings(api: u16, content: u16) -> Settings {
-    let upstream = format!(
-        "credentials = \"identity\"\npool = false\nsignatures = true\n\
-         content_origins = [\"http://127.0.0.1:{content}\"]"
-    );
-    let routes = format!(
-        r#"
-[[upstream]]
-name = "content"
-url = "http://127.0.0.1:{content}"
-credentials = "none"
-
-[[route]]
-prefix = "/extensions/v2/"
-upstream = "registry"
-auth = "registry"
-
-[[route]]
-prefix = "/pulp/container/"
-upstream = "content"
-auth = "public"
-
-[[route]]
-prefix = "/pulp/api/v3/"
-upstream = "registry"
-auth = "api"
-"#
-    );
-    Settings {
-        hosts: vec!["127.0.0.1"],
-        server: String::new(),
-        token: String::new(),
-        upstream_port: api,
-        upstream,
-        users: vec![(ALICE.0, ALICE.1, &["dev"]), (BOB.0, BOB.1, &[]), (CAROL.0, CAROL.1, &[])],
-        rest: format!("{routes}{IDENTITY}{ACCESS}"),
     }
 }
 
@@ -218,5 +138,17 @@ impl Drop for Site {
                 eprintln!("--- the end of what {name} logged of this test\n{}\n---", tail.join("\n"));
             }
         }
+    }
+}
+
+/// What a log holds, once it has this much of it: lines are written after the answer that they tell of.
+pub(crate) fn settled<T>(count: usize, read: impl Fn() -> Vec<T>) -> Vec<T> {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    loop {
+        let found = read();
+        if found.len() >= count || std::time::Instant::now() > deadline {
+            return found;
+        }
+        crate::support::pause(std::time::Duration::from_millis(20));
     }
 }

@@ -7,19 +7,20 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::site::{ALICE, BOB, settings};
+use crate::mode::Mode;
+use crate::site::{ALICE, BOB};
 use crate::support::gateway::Gateway;
 use crate::support::http::{Request, connect, read_reply};
-use crate::support::pulp::{HEADER_MODE, Pulp};
+use crate::support::pulp::{App, HEADER_MODE, Pulp};
 use crate::support::{digest, pause, random};
 
 /// What the third waits at most; Pulp's time-out of a worker is 30 s.
 const SOON: Duration = Duration::from_secs(5);
 
-fn gateway(pulp: &'static Pulp, api: u16, lines: &str) -> Gateway {
-    let mut settings = settings(api, pulp.content().port);
+fn gateway(api: &App, lines: &str) -> Gateway {
+    let mut settings = Mode::Header.settings();
     settings.upstream.push_str(lines);
-    Gateway::start(&pulp.new_dir(), &settings)
+    Mode::in_front_of(api, &settings)
 }
 
 /// Begins an upload session and a request for it that promises more than it sends.
@@ -63,12 +64,12 @@ fn two_slow_clients_and_a_third_is_served() {
     let blob = random(300_000);
 
     // As it is without any guard: both workers wait for a body.
-    let bare = gateway(pulp, api.port, "");
+    let bare = gateway(&api, "");
     let held = [slow_upload(&bare, &blob, 1000), slow_upload(&bare, &blob, 1000)];
     assert_eq!(third(&bare, SOON), None, "two slow clients hold both workers");
     drop(held);
 
-    let guarded = gateway(pulp, api.port, "\nspool = true\nmax_concurrent = 2");
+    let guarded = gateway(&api, "\nspool = true\nmax_concurrent = 2");
     assert!(third(&guarded, Duration::from_secs(60)).is_some());
     let idle: Vec<_> = (0..4).map(|_| connect(guarded.port)).collect();
     let mut slow = [slow_upload(&guarded, &blob, 1000), slow_upload(&guarded, &blob, 1000)];

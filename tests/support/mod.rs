@@ -11,6 +11,7 @@ pub(crate) mod client;
 pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod image;
+pub(crate) mod middle;
 pub(crate) mod port;
 pub(crate) mod process;
 pub(crate) mod pulp;

@@ -17,7 +17,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::http::{Reply, Request, get};
-use super::process::{Server, command};
+use super::process::{Server, command, run};
 use super::{port, until};
 
 /// A superuser; Basic credentials for Pulp itself, where its settings have Basic authentication.
@@ -103,6 +103,22 @@ impl Pulp {
         let dir = self.dir.join(format!("d{}", self.apps.fetch_add(1, Ordering::Relaxed)));
         std::fs::create_dir(&dir).unwrap();
         dir
+    }
+
+    /// What the database answers to `statement`: one line a row.
+    pub(crate) fn sql(&self, statement: &str) -> String {
+        let mut command = command(&postgres().with_file_name("psql"), &self.dir.join("home"));
+        command.arg("--host").arg(self.dir.join("socket")).args(["--username", "pulp", "--dbname", "pulp"]);
+        command.args([
+            "--no-psqlrc",
+            "--quiet",
+            "--tuples-only",
+            "--no-align",
+            "--set",
+            "ON_ERROR_STOP=1",
+            "--command",
+        ]);
+        run(command.arg(statement), "").ok().stdout
     }
 
     /// The text of a settings.py: what every Pulp needs here, then `settings`.

@@ -6,8 +6,9 @@ use http::Method;
 
 use crate::authn::{API_KEYS, CLIENTS};
 use crate::cli::console::Failure;
-use crate::config::{Config, RouteAuth};
+use crate::config::{self, Config, RouteAuth};
 use crate::document::{Kind, RequestAction, RequestFacts};
+use crate::pulp::Standing;
 use crate::registry::path::{RequestPath, is_at_or_below, is_of_registry};
 use crate::registry::{Operation, OperationAction, RepositoryName};
 use crate::subject::Caller;
@@ -136,13 +137,28 @@ impl Asked {
             notes.push("no [[route]] covers this path, so it is refused with 404, whatever the rules say".into());
             return Ok(Some(false));
         };
-        match route.auth {
-            RouteAuth::Api => Ok(None),
-            RouteAuth::Public => {
+        let standing = match config.upstreams.get(route.upstream).map(|upstream| &upstream.kind) {
+            Some(config::Kind::Pulp(pulp)) if !of_registry => pulp.paths().standing(&self.method, path, &route.prefix),
+            _ => Standing::Judged,
+        };
+        let overrule = "a [[route]] with this prefix would have it judged";
+        match (standing, route.auth) {
+            (Standing::Closed, _) => {
+                notes.push(format!(
+                    "this is Pulp's own way to log in, and refused with 404, whatever the rules say; {overrule}"
+                ));
+                Ok(Some(false))
+            }
+            (Standing::Public, RouteAuth::Api) => {
+                notes.push(format!("of a Pulp everybody may read this: no rule is asked; {overrule}"));
+                Ok(Some(true))
+            }
+            (_, RouteAuth::Api) => Ok(None),
+            (_, RouteAuth::Public) => {
                 notes.push(format!("the route `{}` is public: nobody is asked, and no rule either", route.prefix));
                 Ok(Some(true))
             }
-            RouteAuth::Registry => Err(self.is_registry(path, &route.prefix)),
+            (_, RouteAuth::Registry) => Err(self.is_registry(path, &route.prefix)),
         }
     }
 

@@ -54,6 +54,7 @@ fn wherever_a_secret_stands_it_is_not_shown() {
         "[token]\nsecret = 'hunter2'\n".to_owned(),
         // No TOML at all.
         "[users.alice]\npassword_hash = 'hunter2\n".to_owned(),
+        "[users.alice]\npassword_hash =\n['hunter2'\n".to_owned(),
         "[users.alice]\npassword_hash = hunter2\n".to_owned(),
         "[users.alice]\npassword_hash = '''a\nhunter2\n".to_owned(),
         "[users.alice]\npassword_hash = 'x'\n  hunter2\n".to_owned(),

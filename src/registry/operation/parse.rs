@@ -7,7 +7,7 @@ use crate::registry::query::Query;
 use crate::registry::route::{Endpoint, endpoint};
 use crate::registry::{Digest, Reference, RepositoryName, RouteError, SessionId, Tag};
 
-use super::{Operation, Parameters, Read, RepositoryOperation, Request, UploadStart};
+use super::{MARKER, Operation, Parameters, Read, RepositoryOperation, Request, UploadStart};
 
 impl Operation {
     /// Parses a request line: its method, its path as sent, and what stood behind `?`.
@@ -32,19 +32,24 @@ impl Operation {
             (Endpoint::Ping, Verb::Read(read)) => Ok(Self::Ping(read)),
             (Endpoint::Catalog, Verb::Read(read)) => Ok(Self::Catalog(read, parameters.paged()?)),
             (Endpoint::Tags { name }, Verb::Read(read)) => {
-                in_repository(name, Request::ListTags(read), parameters.paged()?)
+                in_repository(name, Request::ListTags(read), parameters.paged()?, None)
             }
             (endpoint, verb) => {
                 let (name, request) = request(endpoint, verb, &authority)?;
-                in_repository(name, request, parameters)
+                in_repository(name, request, parameters, authority.marker)
             }
         }
     }
 }
 
-fn in_repository(name: &str, request: Request, parameters: Parameters) -> Result<Operation, RouteError> {
+fn in_repository(
+    name: &str,
+    request: Request,
+    parameters: Parameters,
+    marker: Option<Box<str>>,
+) -> Result<Operation, RouteError> {
     let repository = RepositoryName::parse(name)?;
-    Ok(Operation::Repository(RepositoryOperation { repository, request, parameters }))
+    Ok(Operation::Repository(RepositoryOperation { repository, request, parameters, marker }))
 }
 
 fn request<'a>(endpoint: Endpoint<'a>, verb: Verb, authority: &Authority) -> Result<(&'a str, Request), RouteError> {
@@ -120,6 +125,8 @@ struct Authority {
     from: Option<String>,
     digest: Option<String>,
     tags: Vec<String>,
+    /// Ours, and so no upstream's business.
+    marker: Option<Box<str>>,
 }
 
 /// Parts the parameters with authority from the others. What only resembles one of them (`MOUNT`, `from[]`, ` digest`)
@@ -128,6 +135,7 @@ fn split(mut query: Query) -> Result<(Authority, Parameters), RouteError> {
     if query.is_empty() {
         return Ok((Authority::default(), Parameters::default()));
     }
+    let marker = take_marker(&mut query);
     let single = |key: &'static str| {
         let mut values = query.get_all(key);
         let value = values.next().filter(|value| !value.is_empty()).map(String::from);
@@ -138,9 +146,27 @@ fn split(mut query: Query) -> Result<(Authority, Parameters), RouteError> {
         from: single("from")?,
         digest: single("digest")?,
         tags: query.get_all("tag").filter(|tag| !tag.is_empty()).map(String::from).collect(),
+        marker,
     };
     query.retain(|key| !resembles_authority(key));
     Ok((authority, Parameters(query)))
+}
+
+/// Takes the marker out. A client that knows its upstream's `Location` to have no query appends `?digest=…` to it without a look, and
+/// so to the marker; what a marker is made of has no `?`.
+fn take_marker(query: &mut Query) -> Option<Box<str>> {
+    let mut markers = query.take(MARKER);
+    let appended = markers.iter_mut().find_map(|marker| {
+        let at = marker.find('?')?;
+        let rest = marker.split_off(at);
+        rest[1..].split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()))
+    });
+    if let Some((key, value)) = appended
+        && key != MARKER
+    {
+        query.push(key, value);
+    }
+    markers.pop().filter(|_| markers.is_empty()).map(String::into_boxed_str)
 }
 
 fn resembles_authority(key: &str) -> bool {

@@ -205,3 +205,66 @@ fn a_wrong_method_is_told_the_right_ones() {
         }
     }
 }
+
+#[test]
+fn the_marker_is_taken_out_and_never_printed() {
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let marked = |request: &str| {
+        let operation = parse(request).unwrap();
+        (operation.marker().map(str::to_owned), operation.path_and_query())
+    };
+    let closing = format!("/v2/a/blobs/uploads/1?digest={digest}");
+    for query in [
+        format!("tidegate-patched=x-_1&digest={digest}"),
+        format!("digest={digest}&tidegate-patched=x-_1"),
+        format!("tidegate%2Dpatched=x-_1&digest={digest}"),
+        // Appended without a look.
+        format!("tidegate-patched=x-_1?digest={digest}"),
+        format!("tidegate-patched=x-_1?digest={}", digest.replace(':', "%3A")),
+    ] {
+        assert_eq!(marked(&format!("PUT /v2/a/blobs/uploads/1?{query}")), (Some("x-_1".into()), closing.clone()));
+    }
+    let with_state = format!("PUT /v2/a/blobs/uploads/1?_state=s&tidegate-patched=x?digest={digest}&n=1");
+    assert_eq!(marked(&with_state), (Some("x".into()), format!("{closing}&_state=s&n=1")));
+    // Two are as good as none.
+    let twice = format!("PUT /v2/a/blobs/uploads/1?tidegate-patched=x&tidegate-patched=x&digest={digest}");
+    assert_eq!(marked(&twice), (None, closing));
+    for method in ["GET", "HEAD", "PATCH", "DELETE"] {
+        let request = format!("{method} /v2/a/blobs/uploads/1?tidegate-patched=x");
+        assert_eq!(marked(&request), (Some("x".into()), "/v2/a/blobs/uploads/1".into()));
+    }
+    for (request, sent) in [
+        ("POST /v2/a/blobs/uploads/?tidegate-patched=x?tidegate-patched=y", "/v2/a/blobs/uploads/"),
+        ("GET /v2/a/manifests/v1?tidegate-patched=x", "/v2/a/manifests/v1"),
+        ("GET /v2/a/tags/list?tidegate-patched=x&n=1", "/v2/a/tags/list?n=1"),
+        ("GET /v2/_catalog?tidegate-patched=x", "/v2/_catalog"),
+    ] {
+        assert_eq!(parse(request).unwrap().path_and_query(), sent);
+    }
+    // What is appended is no way around the rule that a digest stands once.
+    let repeated = format!("PUT /v2/a/blobs/uploads/1?digest={digest}&tidegate-patched=x?digest={digest}");
+    assert_eq!(refusal(&repeated), (400, "DIGEST_INVALID"));
+}
+
+#[test]
+fn content_and_its_digest_are_known() {
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let known = |request: &str| {
+        let operation = parse(request).unwrap();
+        (operation.carries_content(), operation.content_digest().is_some())
+    };
+    for (request, expected) in [
+        (format!("PUT /v2/a/manifests/{digest}"), (true, true)),
+        ("PUT /v2/a/manifests/v1".to_owned(), (true, false)),
+        (format!("POST /v2/a/blobs/uploads/?digest={digest}"), (true, true)),
+        ("POST /v2/a/blobs/uploads/".to_owned(), (true, false)),
+        (format!("POST /v2/a/blobs/uploads/?mount={digest}&from=b"), (true, false)),
+        ("PATCH /v2/a/blobs/uploads/1".to_owned(), (true, false)),
+        (format!("PUT /v2/a/blobs/uploads/1?digest={digest}"), (true, true)),
+        (format!("PUT /extensions/v2/a/signatures/{digest}"), (false, false)),
+        (format!("DELETE /v2/a/blobs/{digest}"), (false, false)),
+        (format!("GET /v2/a/blobs/{digest}"), (false, false)),
+    ] {
+        assert_eq!(known(&request), expected, "{request}");
+    }
+}

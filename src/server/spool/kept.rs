@@ -7,7 +7,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http_body::Frame;
 use tokio::task::JoinHandle;
+
+use crate::server::body::BodyError;
 
 /// How much of a file is read at a time.
 const PIECE: usize = 128 * 1024;
@@ -43,7 +46,18 @@ impl Kept {
     }
 
     /// The next piece; none at the end.
-    pub(crate) fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+    pub(crate) fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let data = ready!(self.poll_data(context));
+        Poll::Ready(data.map(|data| match data {
+            Ok(data) => Ok(Frame::data(data)),
+            Err(error) => {
+                tracing::error!("a request body that was kept cannot be read again: {error}");
+                Err(BodyError::Lost(error))
+            }
+        }))
+    }
+
+    fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         if self.left == 0 {
             return Poll::Ready(None);
         }

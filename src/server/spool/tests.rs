@@ -6,7 +6,7 @@ use http_body_util::BodyExt as _;
 use proptest::prelude::*;
 
 use super::{Kept, SpoolError, SpoolSettings, keep, storage};
-use crate::server::body::RequestBody;
+use crate::server::body::{Framing, RequestBody};
 
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -20,7 +20,7 @@ fn bytes(length: usize) -> Vec<u8> {
 
 /// A body that comes in pieces.
 async fn body(directory: &Path, bytes: &[u8]) -> RequestBody {
-    let first = RequestBody::kept(Kept::in_memory(bytes.to_vec().into()));
+    let first = RequestBody::kept(Kept::in_memory(bytes.to_vec().into()), Framing::AsItCame);
     keep(first, &settings(directory, 0, None), IDLE).await.unwrap()
 }
 

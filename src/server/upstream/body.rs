@@ -26,8 +26,12 @@ pub struct UpstreamBody {
 
 impl UpstreamBody {
     pub(super) fn new(inner: Incoming, release: Release, limit: Duration) -> Self {
+        // The answer may be there before the request is: it then goes on as long as this lives.
+        let is_sent = release.is_sent();
         let mut body = Self { inner, release: Some(release), limit, moved: Instant::now(), timer: None };
-        body.release_at_end();
+        if is_sent {
+            body.release_at_end();
+        }
         body
     }
 

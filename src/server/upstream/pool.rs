@@ -81,6 +81,11 @@ impl Release {
         Self { upstream, worker, link, progress, permit }
     }
 
+    /// Whether the request was sent whole.
+    pub(super) fn is_sent(&self) -> bool {
+        self.progress.is_done()
+    }
+
     /// Keeps the connection, if it can be used again: an upstream that answered before the whole request was read cannot.
     pub(super) fn keep(self) {
         let Self { permit: _permit, upstream, worker, link, progress } = self;
