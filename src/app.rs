@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -29,8 +31,9 @@ use crate::server::listener::{ListenError, Listeners};
 use crate::server::shutdown::Shutdown;
 use crate::server::worker::Workers;
 use crate::server::{
-    Account, Gateway, Markers, Newcomers, PublicName, PublicNames, Route, RouteAuth, Routes, Scheme, Serves, Shared,
-    State, TrustedProxies, UploadSettings, Upstream, UpstreamCredentials, UpstreamSettings, keep_probing,
+    Account, BoundSettings, Gateway, Markers, Newcomers, PassedHeader, PublicName, PublicNames, Route, RouteAuth,
+    Routes, Scheme, Serves, Shared, SpoolSettings, State, TrustedProxies, UploadSettings, Upstream,
+    UpstreamCredentials, UpstreamSettings, keep_probing,
 };
 use crate::status::Status;
 use crate::telemetry::Format;
@@ -68,6 +71,14 @@ pub enum StartError {
     /// The admin listener.
     #[error(transparent)]
     Admin(#[from] AdminError),
+    /// The directory of an upstream's `spool`.
+    #[error("request bodies cannot be kept in {}: {source}", directory.display())]
+    Spool {
+        /// Where they should be.
+        directory: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The logs.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -261,7 +272,12 @@ fn routes(config: &Config, names: &PublicNames, status: &Status) -> Result<(Rout
     let mut probes = Probes::new();
     let mut upstreams = Vec::new();
     for (index, upstream) in config.upstreams.iter().enumerate() {
-        let running = Upstream::new(upstream_settings(config, index, upstream), config.server.workers);
+        let settings = upstream_settings(config, index, upstream);
+        if let Some(spool) = &settings.spool {
+            let failed = |source| StartError::Spool { directory: spool.directory.clone(), source };
+            spool.prepare().map_err(failed)?;
+        }
+        let running = Upstream::new(settings, config.server.workers);
         if config.routes.iter().any(|route| route.upstream == index) {
             probes.push((Arc::clone(&running), status.upstream(&upstream.name)));
         }
@@ -337,6 +353,7 @@ fn upstream_settings(config: &Config, index: usize, upstream: &config::Upstream)
     let of_registry =
         config.routes.iter().any(|route| route.upstream == index && route.auth == config::RouteAuth::Registry);
     let prefix = config.routes.iter().find(|route| route.upstream == index).map(|route| route.prefix.clone());
+    let guards = &upstream.guards;
     UpstreamSettings {
         name: Arc::clone(&upstream.name),
         host: upstream.url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned(),
@@ -347,6 +364,33 @@ fn upstream_settings(config: &Config, index: usize, upstream: &config::Upstream)
         response_timeout: upstream.response_timeout,
         body_idle_timeout: config.server.body_idle_timeout,
         probe_path: if of_registry { "/v2/".to_owned() } else { prefix.unwrap_or_else(|| "/".to_owned()) },
+        bound: (guards.max_concurrent > 0).then_some(BoundSettings {
+            at_once: guards.max_concurrent,
+            queue: guards.queue,
+            timeout: guards.queue_timeout,
+        }),
+        spool: guards.spool.as_ref().map(|spool| SpoolSettings {
+            memory: spool.memory,
+            directory: spool.directory.clone().unwrap_or_else(|| config.server.state_dir.join("spool")),
+            limit: spool.limit,
+        }),
+        retry_after: retry_after(guards.retry_after),
+        passed_headers: guards.pass_headers.iter().map(|header| passed_header(*header)).collect(),
+    }
+}
+
+/// The value of `Retry-After`, which is in whole seconds.
+fn retry_after(time: Duration) -> Option<HeaderValue> {
+    let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    (seconds > 0).then(|| HeaderValue::from(seconds))
+}
+
+fn passed_header(header: config::PassHeader) -> PassedHeader {
+    match header {
+        config::PassHeader::Cookie => PassedHeader::Cookie,
+        config::PassHeader::Authorization => PassedHeader::Authorization,
+        config::PassHeader::ScriptName => PassedHeader::ScriptName,
+        config::PassHeader::Underscores => PassedHeader::Underscores,
     }
 }
 

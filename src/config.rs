@@ -41,7 +41,7 @@ pub use route::{Challenge, Route, RouteAuth};
 pub use server::{Admin, Server};
 pub use token::Token;
 pub use units::{UnitError, format_duration, format_size, parse_duration, parse_size};
-pub use upstream::{CreateUsers, Credentials, Kind, Pulp, Upstream, UserAccount};
+pub use upstream::{CreateUsers, Credentials, Guards, Kind, PassHeader, Pulp, Spool, Upstream, UserAccount};
 pub use url::PublicUrl;
 pub use users::{Member, User};
 

@@ -7,6 +7,7 @@ use super::{Config, Credentials, Kind, LogTarget, Member, Pulp, RouteAuth};
 
 mod api;
 mod example;
+mod guards;
 mod lints;
 mod patterns;
 mod problems;

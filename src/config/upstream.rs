@@ -1,11 +1,15 @@
 //! `[[upstream]]`: where requests go, and what is said there about the caller.
 
+mod guards;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
 use http::uri::PathAndQuery;
+
+pub use guards::{Guards, PassHeader, Spool};
 
 use super::item::Item;
 use super::reader::Section;
@@ -51,6 +55,8 @@ pub struct Upstream {
     pub create_users: Option<CreateUsers>,
     /// Origins of the upstream's content (`http://host:port`), made path-absolute in `Location` and `Link`.
     pub content_origins: Vec<PublicUrl>,
+    /// What keeps it from being overrun.
+    pub guards: Guards,
 }
 
 /// What kind of server an upstream is.
@@ -162,7 +168,6 @@ pub(super) fn upstreams(sections: Vec<Section<'_>>) -> Upstreams {
 }
 
 fn upstream(mut section: Section<'_>, name: Option<Item<'_>>) -> Option<Upstream> {
-    section.not_built("spool", "leave it out: bodies are streamed");
     let url = section.require("url", "\"http://127.0.0.1:5050\"").and_then(|item| upstream_url(&item));
     let credentials = match section.take("credentials") {
         Some(item) => credentials(&item),
@@ -184,6 +189,7 @@ fn upstream(mut section: Section<'_>, name: Option<Item<'_>>) -> Option<Upstream
     let content_origins = section
         .take("content_origins")
         .map_or_else(Vec::new, |item| item.list_or_one().iter().filter_map(public_url).collect());
+    let guards = guards::guards(&mut section, kind.as_ref(), credentials.as_ref());
     section.finish();
     let create_users = match (create_users_item, &kind) {
         (Some(item), Some(Kind::Pulp(pulp))) => Some(create_users(&item, pulp)),
@@ -211,6 +217,7 @@ fn upstream(mut section: Section<'_>, name: Option<Item<'_>>) -> Option<Upstream
         chunk_uploads,
         verify_digests,
         content_origins,
+        guards,
     })
 }
 

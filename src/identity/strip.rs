@@ -71,17 +71,21 @@ const FAMILIES: [&str; 6] =
 pub struct StripList {
     /// Normalised names, by length: few of them share one, so a lookup compares one or two.
     by_length: Vec<Vec<Box<[u8]>>>,
+    /// Normalised names that nothing exempts: the identity header, and what the configuration adds.
+    named: Vec<Box<[u8]>>,
 }
 
 impl StripList {
     /// The built-in list, the identity header itself, and what the configuration adds.
-    pub fn new<'a>(identity: &HeaderName, extra: impl IntoIterator<Item = &'a HeaderName>) -> Self {
-        let mut list = Self { by_length: Vec::new() };
+    pub fn new<'a>(identity: &'a HeaderName, extra: impl IntoIterator<Item = &'a HeaderName>) -> Self {
+        let mut list = Self { by_length: Vec::new(), named: Vec::new() };
         for name in IDENTITY.iter().chain(&TARGET) {
             list.add(name);
         }
-        list.add(identity.as_str());
-        extra.into_iter().for_each(|name| list.add(name.as_str()));
+        for name in std::iter::once(identity).chain(extra) {
+            list.add(name.as_str());
+            list.named.push(name.as_str().bytes().map(normal).collect());
+        }
         list
     }
 
@@ -91,9 +95,14 @@ impl StripList {
         names.chain(FAMILIES.iter().map(|family| format!("{family}*")))
     }
 
-    /// Removes every header of the list, all its values, from a request's headers or trailers.
-    pub fn strip(&self, headers: &mut HeaderMap) {
-        let found: Vec<_> = headers.keys().filter(|name| self.holds(name.as_str())).cloned().collect();
+    /// Removes every header of the list, all its values, from a request's headers or trailers. What is `exempt` stays, but never the
+    /// identity header or what the configuration names.
+    pub fn strip(&self, headers: &mut HeaderMap, exempt: impl Fn(&str) -> bool) {
+        let goes = |name: &&HeaderName| {
+            let name = name.as_str();
+            self.holds(name) && (!exempt(name) || self.is_named(name))
+        };
+        let found: Vec<_> = headers.keys().filter(goes).cloned().collect();
         for name in found {
             headers.remove(name);
         }
@@ -107,6 +116,10 @@ impl StripList {
             || FAMILIES
                 .iter()
                 .any(|family| name.get(..family.len()).is_some_and(|beginning| same(family.as_bytes(), beginning)))
+    }
+
+    fn is_named(&self, name: &str) -> bool {
+        self.named.iter().any(|named| name.bytes().map(normal).eq(named.iter().copied()))
     }
 
     fn add(&mut self, name: &str) {

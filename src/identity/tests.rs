@@ -191,7 +191,7 @@ fn stripped(names: &[&str]) -> Vec<String> {
         headers.append(name.clone(), HeaderValue::from_static("eve"));
         headers.append(name, HeaderValue::from_static("mallory"));
     }
-    list.strip(&mut headers);
+    list.strip(&mut headers, |_| false);
     headers.keys().map(|name| name.as_str().to_owned()).collect()
 }
 

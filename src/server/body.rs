@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 
 use super::checked_body::{CheckedBody, Requirement, Verdict};
 use super::progress::{Progress, Stage};
+use super::spool::Kept;
 
 /// Why a body broke off.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,9 @@ pub enum BodyError {
     /// Nothing came for longer than the configured bound.
     #[error("the body stood still for too long")]
     Idle,
+    /// A body that was kept cannot be read again.
+    #[error("the kept body cannot be read: {0}")]
+    Lost(std::io::Error),
     /// It came whole, but is not what the request says of it.
     #[error("the body is not what the request says of it")]
     Unfit,
@@ -42,6 +46,8 @@ enum Source {
     Nothing,
     Client(ClientBody),
     Checked(Box<CheckedBody<ClientBody>>),
+    /// Where they were kept until all had come.
+    Kept(Kept),
 }
 
 /// How a body is framed upstream.
@@ -77,10 +83,30 @@ impl RequestBody {
         (Self { source, framing, progress }, verdict)
     }
 
+    /// Passes on what was kept of a body, checked as it came. What is told of its progress is how far the upstream has taken it; the
+    /// client is not concerned any more.
+    pub(crate) fn kept(kept: Kept, framing: Framing) -> Self {
+        let progress = Arc::new(Progress::new());
+        if kept.left() == 0 {
+            return Self::empty(progress);
+        }
+        Self { source: Source::Kept(kept), framing, progress }
+    }
+
     /// No body; it is done from the start.
     pub(crate) fn empty(progress: Arc<Progress>) -> Self {
         progress.enter(Stage::Done);
         Self { source: Source::Nothing, framing: Framing::AsItCame, progress }
+    }
+
+    /// How it is framed upstream.
+    pub(crate) fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// How long it will be at least, as far as the client says it.
+    pub(crate) fn announced(&self) -> u64 {
+        self.source.size_hint().lower()
     }
 
     /// Who else wants to know how far it is.
@@ -102,11 +128,15 @@ impl Body for RequestBody {
             Source::Nothing => return Poll::Ready(None),
             Source::Client(body) => ready!(Pin::new(body).poll_frame(context)),
             Source::Checked(body) => ready!(Pin::new(body).poll_frame(context)),
+            // Whatever holds it up, it is not the client.
+            Source::Kept(kept) => ready!(kept.poll_frame(context)),
         };
         this.progress.moved(match &polled {
             // Something may be held back still: only what was handed over is done.
             Some(Ok(_)) if !this.is_end_stream() => Stage::UpstreamIsBusy,
             Some(Ok(_)) | None => Stage::Done,
+            // What the client sent was whole.
+            Some(Err(BodyError::Lost(_))) => Stage::UpstreamIsBusy,
             Some(Err(_)) => Stage::Broken,
         });
         Poll::Ready(polled)
@@ -117,6 +147,7 @@ impl Body for RequestBody {
             Source::Nothing => true,
             Source::Client(body) => body.is_end_stream(),
             Source::Checked(body) => body.is_end_stream(),
+            Source::Kept(kept) => kept.left() == 0,
         }
     }
 
@@ -124,8 +155,18 @@ impl Body for RequestBody {
         match &self.source {
             Source::Nothing => SizeHint::with_exact(0),
             _ if self.framing == Framing::Chunked => SizeHint::default(),
-            Source::Client(body) => body.size_hint(),
-            Source::Checked(body) => body.size_hint(),
+            source => source.size_hint(),
+        }
+    }
+}
+
+impl Source {
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Nothing => SizeHint::with_exact(0),
+            Self::Client(body) => body.size_hint(),
+            Self::Checked(body) => body.size_hint(),
+            Self::Kept(kept) => SizeHint::with_exact(kept.left()),
         }
     }
 }

@@ -17,6 +17,7 @@ use super::failure::Failure;
 use super::peer::Peer;
 use super::progress::Progress;
 use super::response_body::ResponseBody;
+use super::spool::SpoolError;
 use crate::access_log::{Decision, LogWriter, RequestLine};
 use crate::audit::AuditLine;
 use crate::registry::RepositoryName;
@@ -43,8 +44,10 @@ pub(crate) struct Exchange {
     pub(crate) error: Option<String>,
     pub(crate) upstream: Option<Arc<str>>,
     pub(crate) upstream_time: Option<Duration>,
-    /// How far the body has come that goes upstream.
+    /// How far the client's body has come.
     pub(crate) progress: Option<Arc<Progress>>,
+    /// What answers of ours say of the time of another try, where the upstream's settings do.
+    pub(crate) retry_after: Option<HeaderValue>,
     /// How the route challenges.
     pub(crate) scheme: Scheme,
     /// Whether the client may be sending a body that was given to nobody.
@@ -77,6 +80,7 @@ impl Exchange {
             upstream: None,
             upstream_time: None,
             progress: None,
+            retry_after: None,
             scheme: Scheme::Bearer,
             unread: false,
             signatures: false,
@@ -96,7 +100,12 @@ impl Exchange {
                 "{failure}; hint: `tidegate export` prints what a registry needs to accept our tokens; a Pulp also has to know their \
                  users, see `create_users`; or change `credentials`"
             ),
-            Failure::UpstreamUnframed { .. } | Failure::Identity(_) | Failure::Newcomer(_) | Failure::Signing => {
+            Failure::Spool(SpoolError::TooLong { .. }) => {}
+            Failure::UpstreamUnframed { .. }
+            | Failure::Identity(_)
+            | Failure::Newcomer(_)
+            | Failure::Signing
+            | Failure::Spool(_) => {
                 tracing::error!(request_id, "{failure}");
             }
             Failure::AuthenticationUnavailable | Failure::Busy => tracing::warn!(request_id, "{failure}"),
@@ -109,6 +118,7 @@ impl Exchange {
             Failure::Upstream(_)
             | Failure::UpstreamChallenged { .. }
             | Failure::UpstreamUnframed { .. }
+            | Failure::Spool(_)
             | Failure::Newcomer(_)
             | Failure::Upload(_) => {}
             _ => self.decision = Decision::Refused,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::challenge::TokenTrouble;
 use super::headers::{FramingError, ResponseFramingError};
 use super::newcomers::NewcomerError;
+use super::spool::SpoolError;
 use super::upload::UploadError;
 use super::upstream::UpstreamError;
 use crate::authn::Refused;
@@ -96,12 +97,26 @@ pub enum Failure {
         /// What is wrong with it.
         why: ResponseFramingError,
     },
+    /// A request body could not be kept until it was whole.
+    #[error(transparent)]
+    Spool(SpoolError),
     /// The content of an upload or a manifest is not what the request says of it.
     #[error(transparent)]
     Upload(#[from] UploadError),
     /// A request to the token endpoint that is not in order.
     #[error(transparent)]
     TokenRequest(#[from] TokenRequestError),
+}
+
+impl From<SpoolError> for Failure {
+    /// What the client does to a body is the same failure whether it is kept or streams.
+    fn from(error: SpoolError) -> Self {
+        match error {
+            SpoolError::Body(_) => Self::Upstream(UpstreamError::ClientBroke),
+            SpoolError::Idle { limit } => Self::Upstream(UpstreamError::ClientStalled { limit }),
+            SpoolError::TooLong { .. } | SpoolError::Full { .. } | SpoolError::Storage { .. } => Self::Spool(error),
+        }
+    }
 }
 
 impl Failure {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderValue, SET_COOKIE};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderValue, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, request};
 use hyper::body::{Body as _, Incoming};
 
@@ -13,17 +13,20 @@ use super::challenge::TokenTrouble;
 use super::checked_body::Verdict;
 use super::exchange::Exchange;
 use super::failure::Failure;
-use super::headers::{self, ResponseFramingError};
+use super::headers::{self, PassedHeader, ResponseFramingError};
 use super::location;
 use super::passage::Passage;
 use super::progress::Progress;
+use super::respond;
 use super::response_body::ResponseBody;
-use super::routes::{RouteAuth, UpstreamCredentials};
+use super::routes::{Route, RouteAuth, UpstreamCredentials};
+use super::spool;
 use super::state::State;
 use super::upload::{Asks, Plan};
-use super::upstream::UpstreamBody;
+use super::upstream::{CallerKey, UpstreamBody};
 use crate::registry::{AccessSet, Action, Actions, Operation, Scope};
 use crate::secret::Secret;
+use crate::subject::Caller;
 
 /// A token younger than this, in seconds, that the upstream refuses is not too old: the upstream is not set up for our tokens.
 const FRESH: u64 = 10;
@@ -53,22 +56,16 @@ pub(crate) async fn forward(
     let mut plan = Plan::new(state, route, passage.operation())?;
     let mut headers = head.headers;
 
-    headers::strip_request(&mut headers);
-    state.strip.strip(&mut headers);
-    headers.remove(AUTHORIZATION);
-    if route.auth != RouteAuth::Public {
-        headers.remove(COOKIE);
-    }
+    let settings = route.upstream.settings();
+    exchange.upstream = Some(Arc::clone(&settings.name));
+    exchange.retry_after.clone_from(&settings.retry_after);
+    strip(state, passage, &mut headers);
     let scheme = state.names.for_host(&exchange.peer.host).scheme().as_str();
     exchange.peer.describe(&mut headers, peer, scheme);
     if passage.operation().is_some_and(Operation::is_upload_body) {
         // docker-registry would read `mount` and `from` from a form.
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     }
-    if !passage.is_public() {
-        tell(state, passage, &host, token, &mut headers)?;
-    }
-    headers.insert(HOST, host);
 
     let progress = Arc::new(Progress::new());
     exchange.progress = Some(Arc::clone(&progress));
@@ -83,6 +80,24 @@ pub(crate) async fn forward(
         exchange.unread = false;
         RequestBody::new(body, plan.requirement.take(), plan.framing, Arc::clone(&progress))
     };
+    let unfit = |unfit| Failure::from(plan.explain(unfit));
+    let body = match &settings.spool {
+        Some(spool) if !body.is_end_stream() => {
+            let kept = spool::keep(body, spool, settings.body_idle_timeout).await;
+            kept.map_err(|error| verdict.as_ref().and_then(Verdict::unfit).map_or_else(|| error.into(), unfit))?
+        }
+        _ => body,
+    };
+    let key = || caller_key(route, exchange);
+    let permit = route.upstream.enter(key).await?;
+    // What was good when the request came can have expired while it waited; one that is signed now takes its place.
+    let waited = permit.is_some() || settings.spool.is_some();
+    let token = token.filter(|(_, issued)| !waited || state.clock.now().saturating_sub(*issued) < state.issuer.ttl());
+    if !passage.is_public() {
+        // Not before: what is signed for the one request does not age while it waits.
+        tell(state, passage, &host, token, &mut headers)?;
+    }
+    headers.insert(HOST, host);
     if body.is_end_stream() && matches!(method, Method::POST | Method::PUT | Method::PATCH) {
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
@@ -93,11 +108,9 @@ pub(crate) async fn forward(
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = headers;
 
-    exchange.upstream = Some(Arc::clone(&route.upstream.settings().name));
     let sent = Instant::now();
-    let answered = route.upstream.send(worker, request).await;
+    let answered = route.upstream.send(worker, request, permit).await;
     exchange.upstream_time = Some(sent.elapsed());
-    let unfit = |unfit| Failure::from(plan.explain(unfit));
     if let Some(why) = verdict.as_ref().and_then(Verdict::unfit) {
         // Whatever the upstream made of a body without an end.
         return Err(unfit(why));
@@ -117,6 +130,26 @@ pub(crate) async fn forward(
     }
     plan.mark(&mut response, state, passage.target.path(), &progress);
     Ok(response)
+}
+
+/// Takes out what a client may not tell this upstream.
+fn strip(state: &State, passage: &Passage, headers: &mut HeaderMap) {
+    let passed = passage.route.upstream.settings().passed_headers;
+    headers::strip_request(headers, passed);
+    let script_name = passed.has(PassedHeader::ScriptName);
+    state.strip.strip(headers, |name| script_name && headers::is_script_name(name));
+    if !passed.has(PassedHeader::Authorization) {
+        headers.remove(AUTHORIZATION);
+    }
+    if passage.route.auth != RouteAuth::Public && !passed.has(PassedHeader::Cookie) {
+        headers.remove(COOKIE);
+    }
+}
+
+/// Who takes turns with whom. Nobody says who they are on a public route.
+fn caller_key(route: &Route, exchange: &Exchange) -> CallerKey {
+    let caller = if route.auth == RouteAuth::Public { &Caller::Anonymous } else { &exchange.caller };
+    CallerKey::new(caller, exchange.peer.client)
 }
 
 /// Adds what the upstream is told about the caller.
@@ -213,6 +246,12 @@ fn publish(
         head.headers.remove(SET_COOKIE);
     }
     location::make_public(&mut head.headers, host, &passage.route.own_authorities);
+    if let Some(retry_after) = &passage.route.upstream.settings().retry_after
+        && respond::is_passing(head.status)
+        && !head.headers.contains_key(RETRY_AFTER)
+    {
+        head.headers.insert(RETRY_AFTER, retry_after.clone());
+    }
     head.version = Version::HTTP_11;
     Ok(Response::from_parts(head, ResponseBody::Upstream(body)))
 }

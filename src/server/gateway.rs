@@ -104,6 +104,7 @@ impl Gateway {
                 service: state.names.service_for_host(&exchange.peer.host),
                 scheme: exchange.scheme,
                 key_header: &state.key_header,
+                retry_after: exchange.retry_after.as_ref(),
             };
             respond::failure(&failure, asked)
         });

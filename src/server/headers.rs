@@ -1,10 +1,15 @@
 //! Headers that end at a proxy (RFC 9110, section 7.6.1), and the framing that a request must have.
 
+mod passed;
+
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE,
 };
 use http::{Method, StatusCode, Uri, Version};
+
+pub(crate) use passed::is_script_name;
+pub use passed::{PassedHeader, PassedHeaders};
 
 /// `Keep-Alive` (RFC 2068) and its like have no constants.
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -16,10 +21,10 @@ const AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("authentication-
 /// the upstream makes anew.
 ///
 /// Names with `_` go too: servers that take headers for variables cannot tell them from those with `-`, so that `Content_Length` or
-/// `X_Forwarded_For` would stand beside what the gateway says, or in its place.
-pub(crate) fn strip_request(headers: &mut HeaderMap) {
+/// `X_Forwarded_For` would stand beside what the gateway says, or in its place. `passed` says which of the others stay.
+pub(crate) fn strip_request(headers: &mut HeaderMap, passed: PassedHeaders) {
     strip_nominated(headers);
-    strip_underscored(headers);
+    passed::strip_underscored(headers, passed);
     for name in [
         CONNECTION,
         KEEP_ALIVE,
@@ -72,13 +77,6 @@ fn strip_nominated(headers: &mut HeaderMap) {
         if name != CONTENT_LENGTH {
             headers.remove(name);
         }
-    }
-}
-
-fn strip_underscored(headers: &mut HeaderMap) {
-    let found: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
-    for name in found {
-        headers.remove(name);
     }
 }
 
@@ -187,7 +185,8 @@ mod tests {
     use http::{Method, StatusCode, Uri, Version};
 
     use super::{
-        FramingError, ResponseFramingError, check_framing, check_response_framing, strip_request, strip_response,
+        FramingError, PassedHeaders, ResponseFramingError, check_framing, check_response_framing, strip_request,
+        strip_response,
     };
 
     fn map(headers: &[(&str, &str)]) -> HeaderMap {
@@ -214,7 +213,7 @@ mod tests {
             ("x_forwarded-for", "a"),
             ("accept", "a"),
         ]);
-        strip_request(&mut headers);
+        strip_request(&mut headers, PassedHeaders::default());
         assert_eq!(headers, map(&[("accept", "a")]));
     }
 

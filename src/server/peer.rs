@@ -126,6 +126,11 @@ impl Peer {
     }
 }
 
+/// Whether a name tells a client's address or scheme, in one of the ways that are not ours.
+pub(crate) fn is_other_description(name: &str) -> bool {
+    OTHERS.contains(&name)
+}
+
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let parts: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
     (!parts.is_empty()).then(|| parts.join(", "))

@@ -10,6 +10,7 @@ use super::challenge::{self, Scheme, TokenTrouble};
 use super::failure::{Failure, TokenRequestError};
 use super::newcomers::NewcomerError;
 use super::response_body::ResponseBody;
+use super::spool::SpoolError;
 use super::upload::UploadError;
 use super::upstream::UpstreamError;
 use crate::registry::{ErrorCode, OciError, Scope};
@@ -29,6 +30,19 @@ pub(crate) struct Asked<'a> {
     pub(crate) scheme: Scheme,
     /// The header of API keys.
     pub(crate) key_header: &'a HeaderName,
+    /// When to try again where the upstream is to blame, if it is known.
+    pub(crate) retry_after: Option<&'a HeaderValue>,
+}
+
+/// Whether an answer asks for another try later. A 500 says nothing of what will be later, and other 5xx that it will be no better.
+pub(crate) fn is_passing(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+    )
 }
 
 /// An answer of our own with a JSON body.
@@ -81,6 +95,11 @@ pub(crate) fn failure(failure: &Failure, asked: Asked<'_>) -> Response<ResponseB
             // Nobody knows where the next request would begin.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        Failure::Upstream(UpstreamError::QueueFull { .. } | UpstreamError::QueueTimeout { .. }) => {
+            let soon = || HeaderValue::from_static("1");
+            headers.insert(RETRY_AFTER, asked.retry_after.cloned().unwrap_or_else(soon));
+        }
+        Failure::Upstream(_) if is_passing(status) => add(headers, RETRY_AFTER, asked.retry_after.cloned()),
         _ => {}
     }
     if let Failure::TokenRequest(_) = failure {
@@ -154,6 +173,7 @@ fn describe(failure: &Failure) -> (StatusCode, OciError) {
             ErrorCode::Unavailable,
             "the registry behind the gateway sent an unusable response",
         ),
+        Failure::Spool(error) => describe_spool(error),
         Failure::Upload(UploadError::Empty) => own(StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid),
         Failure::Upload(_) => own(StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid),
         Failure::TokenRequest(trouble) => describe_token(trouble),
@@ -173,8 +193,28 @@ fn describe_upstream(error: &UpstreamError) -> (StatusCode, OciError) {
         }
         UpstreamError::ClientStalled { .. } => (StatusCode::REQUEST_TIMEOUT, "the request body did not come in time"),
         UpstreamError::ClientBroke => (StatusCode::BAD_REQUEST, "the request body broke off"),
+        UpstreamError::QueueFull { .. } | UpstreamError::QueueTimeout { .. } => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the registry behind the gateway is busy; try again")
+        }
     };
     let code = if status.is_server_error() { ErrorCode::Unavailable } else { ErrorCode::SizeInvalid };
+    (status, OciError::with_message(code, message))
+}
+
+fn describe_spool(error: &SpoolError) -> (StatusCode, OciError) {
+    let (status, code, message) = match error {
+        SpoolError::Full { .. } => (
+            StatusCode::INSUFFICIENT_STORAGE,
+            ErrorCode::Unavailable,
+            "the gateway has no room to keep the request body".into(),
+        ),
+        SpoolError::TooLong { .. } => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::SizeInvalid, error.to_string()),
+        SpoolError::Storage { .. } | SpoolError::Body(_) | SpoolError::Idle { .. } => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            ErrorCode::Unknown,
+            "the gateway could not keep the request body".into(),
+        ),
+    };
     (status, OciError::with_message(code, message))
 }
 

@@ -127,6 +127,7 @@ mod tests {
     use super::{Route, RouteAuth, Routes, UploadSettings, UpstreamCredentials};
     use crate::registry::path::RequestPath;
     use crate::server::challenge::Scheme;
+    use crate::server::headers::PassedHeaders;
     use crate::server::upstream::{Upstream, UpstreamSettings};
 
     fn routes(prefixes: &[&str]) -> Routes {
@@ -142,6 +143,10 @@ mod tests {
                 response_timeout: second,
                 body_idle_timeout: second,
                 probe_path: "/".into(),
+                bound: None,
+                spool: None,
+                retry_after: None,
+                passed_headers: PassedHeaders::default(),
             },
             1,
         );

@@ -3,6 +3,7 @@
 //! What is sent is decided elsewhere; here it only travels.
 
 mod body;
+mod bound;
 mod io;
 mod link;
 mod own;
@@ -13,17 +14,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 use tokio::net::TcpStream;
 
 pub use body::UpstreamBody;
+pub use bound::BoundSettings;
+use bound::{Bound, NotIn};
+pub(crate) use bound::{CallerKey, Permit};
 use link::{Exchange, Link};
 use pool::Pool;
 pub use probe::keep_probing;
 
 use super::body::RequestBody;
+use super::headers::PassedHeaders;
 use super::progress::{Progress, Stage};
+use super::spool::SpoolSettings;
 
 /// Where an upstream is and how it is treated. Pools and limits belong to the upstream, not to its routes.
 #[derive(Clone, Debug)]
@@ -46,6 +52,14 @@ pub struct UpstreamSettings {
     pub body_idle_timeout: Duration,
     /// What health probes ask for.
     pub probe_path: String,
+    /// How many requests it gets at once; none: as many as come.
+    pub bound: Option<BoundSettings>,
+    /// How request bodies are kept until they are whole; none: they stream.
+    pub spool: Option<SpoolSettings>,
+    /// What answers that ask for another try say of its time, where they say nothing themselves.
+    pub retry_after: Option<HeaderValue>,
+    /// Headers of clients that pass all the same.
+    pub passed_headers: PassedHeaders,
 }
 
 /// Why an upstream gave no usable answer.
@@ -104,6 +118,26 @@ pub enum UpstreamError {
     /// The client broke off the request body.
     #[error("the client broke off the request body")]
     ClientBroke,
+    /// As many requests wait for the upstream as may.
+    #[error("upstream {name} is busy, and no more may wait (max_concurrent = {at_once}, queue = {queue})")]
+    QueueFull {
+        /// The upstream's name.
+        name: Arc<str>,
+        /// `max_concurrent`.
+        at_once: usize,
+        /// `queue`.
+        queue: usize,
+    },
+    /// The upstream was busy with other requests for as long as this one may wait.
+    #[error("upstream {name} was busy for {limit:?}, and nobody waits longer (max_concurrent = {at_once})")]
+    QueueTimeout {
+        /// The upstream's name.
+        name: Arc<str>,
+        /// `max_concurrent`.
+        at_once: usize,
+        /// `queue_timeout`.
+        limit: Duration,
+    },
 }
 
 /// An upstream with its kept connections, one pool for each worker.
@@ -112,6 +146,7 @@ pub struct Upstream {
     settings: UpstreamSettings,
     address: Option<SocketAddr>,
     pools: Box<[Pool]>,
+    bound: Option<Arc<Bound>>,
 }
 
 impl Upstream {
@@ -119,7 +154,8 @@ impl Upstream {
     pub fn new(settings: UpstreamSettings, workers: usize) -> Arc<Self> {
         let address = settings.host.parse().ok().map(|ip| SocketAddr::new(ip, settings.port));
         let pools = (0..workers.max(1)).map(|_| Pool::default()).collect();
-        Arc::new(Self { settings, address, pools })
+        let bound = settings.bound.map(Bound::new);
+        Arc::new(Self { settings, address, pools, bound })
     }
 
     /// Its settings.
@@ -127,7 +163,21 @@ impl Upstream {
         &self.settings
     }
 
-    /// Sends a request and waits for the head of the response; the body streams.
+    /// Waits until the upstream may get another request; none where there is no bound. What is returned goes with the request.
+    pub(crate) async fn enter(&self, who: impl FnOnce() -> CallerKey) -> Result<Option<Permit>, UpstreamError> {
+        let Some(bound) = &self.bound else { return Ok(None) };
+        let entered = bound.enter(who()).await.map_err(|why| {
+            let (name, BoundSettings { at_once, queue, timeout }) = (Arc::clone(&self.settings.name), bound.settings());
+            match why {
+                NotIn::Full => UpstreamError::QueueFull { name, at_once, queue },
+                NotIn::TooLong => UpstreamError::QueueTimeout { name, at_once, limit: timeout },
+            }
+        });
+        entered.map(Some)
+    }
+
+    /// Sends a request and waits for the head of the response; the body streams. The permit is held until the response has been read
+    /// to its end, or given up.
     ///
     /// A request that a stale kept connection did not take is sent once more over a new one: any request of which nothing was
     /// written, and GET and HEAD also when the connection ended without an answer.
@@ -135,6 +185,7 @@ impl Upstream {
         self: &Arc<Self>,
         worker: usize,
         mut request: Request<RequestBody>,
+        permit: Option<Permit>,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let progress = Arc::clone(request.body().progress());
         let worker = worker % self.pools.len();
@@ -143,7 +194,10 @@ impl Upstream {
         {
             let spare = repeatable(&request).then(|| copy(&request, &progress));
             match self.exchange(link, request, &progress).await? {
-                Exchange::Answered(response, link) => return Ok(self.stream(response, link, progress, worker)),
+                Exchange::Answered(response, link) => {
+                    let release = pool::Release::new(Arc::clone(self), worker, link, progress, permit);
+                    return Ok(self.stream(response, release));
+                }
                 Exchange::Unsent(unsent) => request = unsent,
                 Exchange::Unanswered(error) => match spare {
                     Some(spare) => request = spare,
@@ -153,7 +207,10 @@ impl Upstream {
         }
         let link = self.connect().await?;
         match self.exchange(link, request, &progress).await? {
-            Exchange::Answered(response, link) => Ok(self.stream(response, link, progress, worker)),
+            Exchange::Answered(response, link) => {
+                let release = pool::Release::new(Arc::clone(self), worker, link, progress, permit);
+                Ok(self.stream(response, release))
+            }
             Exchange::Unanswered(error) => Err(self.broken(error, &progress)),
             Exchange::Unsent(_) => Err(UpstreamError::Connect {
                 name: Arc::clone(&self.settings.name),
@@ -203,14 +260,7 @@ impl Upstream {
         UpstreamError::Broken { name: Arc::clone(&self.settings.name), source }
     }
 
-    fn stream(
-        self: &Arc<Self>,
-        response: Response<Incoming>,
-        link: Link,
-        progress: Arc<Progress>,
-        worker: usize,
-    ) -> Response<UpstreamBody> {
-        let release = pool::Release::new(Arc::clone(self), worker, link, progress);
+    fn stream(&self, response: Response<Incoming>, release: pool::Release) -> Response<UpstreamBody> {
         response.map(|inner| UpstreamBody::new(inner, release, self.settings.body_idle_timeout))
     }
 

@@ -85,13 +85,17 @@ impl Issuer {
         Ok(Self { ring, settings, clock, header })
     }
 
+    /// How many seconds a token for the registry is good for that is issued now.
+    pub fn ttl(&self) -> u64 {
+        self.settings.ttl.as_secs().max(MIN_TTL)
+    }
+
     /// Issues a token that this gateway accepts, and that registries verify themselves.
     pub fn issue(&self, grant: &Grant<'_>) -> Result<Issued, IssueError> {
         let ttl = match grant.kind {
-            TokenKind::Registry => self.settings.ttl,
-            TokenKind::Api(_) => self.settings.api_ttl,
+            TokenKind::Registry => self.ttl(),
+            TokenKind::Api(_) => self.settings.api_ttl.as_secs().max(MIN_TTL),
         };
-        let ttl = ttl.as_secs().max(MIN_TTL);
         self.sign(grant.caller, grant.audience, grant.access, ttl, Some(PrivateOut::new(grant.kind, grant.caller)))
     }
 

@@ -25,5 +25,6 @@ mod podman;
 mod pyjwt;
 mod site;
 mod skopeo;
+mod spool;
 mod transfer;
 mod uploads;

@@ -24,3 +24,4 @@ mod profiles;
 mod sessions;
 mod site;
 mod uploads;
+mod workers;

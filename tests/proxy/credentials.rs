@@ -13,6 +13,7 @@ use tidegate::subject::{Caller, Subject, UserName};
 use tidegate::token::{Grant, Issuer, Settings, TokenKind};
 
 use crate::site::{ALICE, BOB, SETUP, Setup, Site, UPLOAD, blob};
+use crate::support::pause;
 use crate::upstream::{Then, answer_with, ok};
 use crate::wire::{Head, Wire, basic};
 
@@ -110,10 +111,39 @@ fn old_token(site: &Site, age: u64) -> String {
     };
     let issuer = Issuer::new(ring, settings, Clock::manual(Clock::System.now() - age)).unwrap();
     let alice = Subject::new(UserName::parse("alice").unwrap(), Vec::new(), "users".into());
-    let access: AccessSet = parse_requested(["repository:team/app:pull"].into_iter(), 1).access;
+    let access: AccessSet = parse_requested(["repository:team/app:pull,push"].into_iter(), 1).access;
     let grant =
         Grant { caller: &Caller::Known(Arc::new(alice)), audience: &host, kind: TokenKind::Registry, access: &access };
     issuer.issue(&grant).unwrap().token.expose().to_owned()
+}
+
+#[test]
+fn a_token_that_expires_while_its_request_waits_is_renewed() {
+    let upstream = "credentials = \"forward-token\"\nspool = true";
+    let site = Site::with(&Setup { upstream, ..SETUP }, ok);
+    let bearer = |token: &str| {
+        let host = site.gateway.host();
+        let mut client = site.connect();
+        let request =
+            format!("PATCH {UPLOAD} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nContent-Length: 8");
+        client.send(format!("{request}\r\nExpect: 100-continue\r\n\r\n"));
+        assert_eq!(client.head().status(), 100);
+        client
+    };
+    let short = old_token(&site, 297);
+    let mut client = bearer(&short);
+    client.send("some");
+    pause(Duration::from_secs(4));
+    client.send("more");
+    assert_eq!(client.reply().0.status(), 200);
+    let sent = site.upstream.only().get("authorization").unwrap().strip_prefix("Bearer ").unwrap().to_owned();
+    assert_ne!(sent, short, "it has expired");
+    // One that is still good goes as it came.
+    let long = old_token(&site, 0);
+    let mut client = bearer(&long);
+    client.send("somemore");
+    assert_eq!(client.reply().0.status(), 200);
+    assert_eq!(site.upstream.last().get("authorization"), Some(format!("Bearer {long}").as_str()));
 }
 
 #[test]

@@ -123,6 +123,16 @@ impl Site {
         self.ask("GET", &blob(), "")
     }
 
+    /// Does what sends a request, and waits until the rules have been asked about it: where there is one worker, whatever is sent from
+    /// now on comes later.
+    pub(crate) fn judged<T>(&self, begin: impl FnOnce() -> T) -> T {
+        let decisions = || self.gateway.log().matches("\"event\":\"decision\"").count();
+        let before = decisions();
+        let client = begin();
+        until("the rules are asked", LIMIT, || (decisions() > before).then_some(()));
+        client
+    }
+
     /// Waits until the gateway has written `text` into its log.
     #[track_caller]
     pub(crate) fn wait_for_log(&self, text: &str) -> String {

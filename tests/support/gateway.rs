@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 
 use super::http::{Reply, Request};
 use super::port;
-use super::process::{Finished, Server, command, run};
+use super::process::{Finished, Server, command, program, run};
 
 /// The binary under test.
 pub(crate) fn binary() -> &'static Path {
@@ -96,9 +96,24 @@ impl Gateway {
 
     /// Starts one on `ports`, with what `render` makes of them as `gateway.toml`; none when one has been taken meanwhile.
     pub(crate) fn try_start(dir: &Path, ports: Ports, render: &dyn Fn(Ports) -> String) -> Option<Self> {
+        Self::try_run(command(binary(), dir), dir, ports, render)
+    }
+
+    /// Starts one in `dir` with `place` there, a file system of so many bytes that nobody else sees. It takes root.
+    pub(crate) fn start_with_disk(dir: &Path, settings: &Settings, place: &str, bytes: usize) -> Self {
+        std::fs::create_dir_all(dir.join(place)).unwrap();
+        let script = format!("mount -t tmpfs -o size={bytes} none {place} && exec \"$0\" \"$@\"");
+        let run = |ports| {
+            let mut command = command(&program("unshare", "util-linux"), dir);
+            command.args(["-m", "sh", "-c", &script]).arg(binary());
+            Self::try_run(command, dir, ports, &|ports| settings.render(ports))
+        };
+        (0..20).find_map(|_| run(Ports::free())).expect("no ports stayed free until the gateway bound them")
+    }
+
+    fn try_run(mut command: Command, dir: &Path, ports: Ports, render: &dyn Fn(Ports) -> String) -> Option<Self> {
         let config = dir.join("gateway.toml");
         std::fs::write(&config, render(ports)).unwrap();
-        let mut command = command(binary(), dir);
         command.arg("serve").arg("--config").arg(&config);
         // Another process on the port would answer too, but our own would have ended then.
         let ready = || is_ready(ports.admin);

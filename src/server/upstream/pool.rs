@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Upstream;
 use super::link::Link;
+use super::{Permit, Upstream};
 use crate::server::progress::Progress;
 
 /// Most connections that are kept for one worker.
@@ -66,11 +66,19 @@ pub(super) struct Release {
     worker: usize,
     link: Link,
     progress: Arc<Progress>,
+    /// Passes on after the connection has gone.
+    permit: Option<Permit>,
 }
 
 impl Release {
-    pub(super) fn new(upstream: Arc<Upstream>, worker: usize, link: Link, progress: Arc<Progress>) -> Self {
-        Self { upstream, worker, link, progress }
+    pub(super) fn new(
+        upstream: Arc<Upstream>,
+        worker: usize,
+        link: Link,
+        progress: Arc<Progress>,
+        permit: Option<Permit>,
+    ) -> Self {
+        Self { upstream, worker, link, progress, permit }
     }
 
     /// Whether the request was sent whole.
@@ -80,7 +88,7 @@ impl Release {
 
     /// Keeps the connection, if it can be used again: an upstream that answered before the whole request was read cannot.
     pub(super) fn keep(self) {
-        let Self { upstream, worker, link, progress } = self;
+        let Self { permit: _permit, upstream, worker, link, progress } = self;
         let settings = upstream.settings();
         if !settings.pool || !progress.is_done() || link.is_closed() {
             return;
