@@ -87,7 +87,7 @@ fn value(value_: &DeValue<'_>, span: Span, secret: bool, spans: &mut Vec<Span>) 
 
 fn sounds_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    let setting = matches!(key.as_str(), "password_hashing" | "password_cache" | "token_cache");
+    let setting = matches!(key.as_str(), "password_hashing" | "password_cache" | "token_cache" | "pass_headers");
     !setting && ["pass", "pwd", "secret", "hash", "credential_value"].iter().any(|word| key.contains(word))
 }
 
