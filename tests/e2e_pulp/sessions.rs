@@ -145,5 +145,6 @@ fn a_locked_repository_asks_for_patience() {
     let answer = put();
     tasks("state = 'completed', versions = ''");
     assert_eq!(answer.status, 429, "{}", answer.text());
+    assert_eq!(answer.header("retry-after"), Some("2"), "Pulp says nothing of it");
     put().expect(201);
 }
