@@ -28,7 +28,7 @@ pub struct Args {
     format: Format,
 
     /// Only the key of this id, in whichever format of ids (default: all, the signing one first)
-    #[arg(long, value_name = "KID")]
+    #[arg(long, value_name = "KID", allow_hyphen_values = true)]
     key: Option<String>,
 }
 
