@@ -1,0 +1,54 @@
+//! Who people are: the authn chain of a configuration.
+
+use std::sync::Arc;
+
+use super::StartError;
+use crate::authn::{
+    self, ApiKeys, Chain, Clients, Groups, Hasher, Htpasswd, Member, NewApiKey, NewClient, NewUser, Users,
+};
+use crate::clock::Clock;
+use crate::config::{self, Config};
+
+/// How many checks of passwords may wait for each that runs, before log-ins are answered with 429.
+const WAITING: usize = 8;
+/// How many verified passwords are remembered.
+const REMEMBERED: usize = 10_000;
+
+pub(super) fn chain(config: &Config, clock: &Clock) -> Result<Chain, StartError> {
+    let at_once = config.limits.password_hashing;
+    let hasher = Arc::new(Hasher::new(at_once, at_once * WAITING));
+    let mut members: Vec<Box<dyn Member>> = Vec::new();
+    for member in &config.authn {
+        members.push(match member {
+            config::Member::Users(users) => {
+                let users = users.iter().map(|user| NewUser {
+                    name: user.name.clone(),
+                    hash: user.password_hash.clone(),
+                    groups: user.groups.clone(),
+                });
+                Box::new(Users::new(users, Arc::clone(&hasher)))
+            }
+            config::Member::Htpasswd { file } => Box::new(Htpasswd::load(file, Arc::clone(&hasher), clock.clone())?),
+        });
+    }
+    let groups = Groups::new(config.groups.iter().cloned());
+    let settings = authn::Settings {
+        hasher,
+        clock: clock.clone(),
+        remember: config.limits.password_cache,
+        remembered: REMEMBERED,
+    };
+    let clients = Clients::new(config.clients.iter().map(|client| NewClient {
+        name: client.name.clone(),
+        secret_hash: client.secret_hash.clone(),
+        groups: client.groups.clone(),
+    }));
+    let keys = config.api_keys.iter().map(|key| NewApiKey {
+        name: key.name.clone(),
+        hash: key.hash,
+        groups: key.groups.clone(),
+        expires: key.expires,
+    });
+    let keys = ApiKeys::new(keys, clock.clone());
+    Ok(Chain::new(members, groups, &config.identity.reserved, settings)?.with(clients, keys))
+}

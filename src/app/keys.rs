@@ -1,0 +1,35 @@
+//! The signing keys that a configuration names, as a ring.
+
+use super::StartError;
+use crate::config::Config;
+use crate::keys::{self, KeyFileError, KeyRing, LoadedKey, RingError};
+
+/// The keys of a configuration: those of `token.keys`, or the one in `state_dir`, which is made when there is none.
+pub fn load_keys(config: &Config) -> Result<Vec<LoadedKey>, KeyFileError> {
+    if config.token.keys.is_empty() {
+        return Ok(vec![keys::load_or_generate(&config.server.state_dir)?]);
+    }
+    config.token.keys.iter().map(|path| keys::load_file(path)).collect()
+}
+
+/// The ring of keys that were loaded, by the settings of the configuration.
+pub fn ring_of(config: &Config, keys: Vec<LoadedKey>) -> Result<KeyRing, RingError> {
+    KeyRing::new(keys.into_iter().map(|loaded| loaded.key).collect(), config.token.key_id, config.token.x5c)
+}
+
+/// The ring for a gateway that is about to serve; what is to be said about the files goes to the log.
+pub fn key_ring(config: &Config) -> Result<KeyRing, StartError> {
+    let loaded = load_keys(config)?;
+    loaded.iter().for_each(tell_key);
+    Ok(ring_of(config, loaded)?)
+}
+
+fn tell_key(loaded: &LoadedKey) {
+    let path = loaded.path.display();
+    if loaded.generated {
+        tracing::info!(%path, "made a signing key");
+    }
+    if let Some(mode) = loaded.exposed {
+        tracing::warn!(%path, mode = format!("{mode:o}"), "a signing key can be read by others; hint: chmod 600");
+    }
+}

@@ -1,0 +1,16 @@
+//! Settings of the server that are the same for every listener.
+
+use crate::config::Config;
+use crate::server::connection::ConnectionSettings;
+use crate::server::linger::LingerSettings;
+
+pub(super) fn connection_settings(config: &Config) -> ConnectionSettings {
+    ConnectionSettings {
+        header_timeout: config.server.header_timeout,
+        idle_timeout: config.server.idle_timeout,
+        write_timeout: config.server.body_idle_timeout,
+        max_headers: config.limits.header_count,
+        max_header_size: config.limits.header_bytes,
+        linger: LingerSettings::default(),
+    }
+}

@@ -1,0 +1,69 @@
+//! Everything that a request is judged by, put together from a configuration.
+
+use std::sync::Arc;
+
+use super::StartError;
+use super::chain::chain;
+use super::routes::routes;
+use super::upstreams::{Probes, probes, upstreams};
+use crate::authz::Rules;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::identity::StripList;
+use crate::keys::KeyRing;
+use crate::server::{Markers, PublicName, PublicNames, State, TrustedProxies};
+use crate::status::Status;
+use crate::token::{self, Cache, Issuer, Verifier};
+
+pub(super) fn state(config: Config, ring: KeyRing, status: &Status) -> Result<(State, Probes), StartError> {
+    let clock = Clock::System;
+    let ring = Arc::new(ring);
+    let token = token::Settings {
+        issuer: config.token.issuer.clone(),
+        services: config.token.services.clone(),
+        ttl: config.token.ttl,
+        api_ttl: config.api.token_ttl.unwrap_or(config.token.ttl),
+    };
+    let chain = chain(&config, &clock)?;
+    let names = names(&config);
+    let upstreams = upstreams(&config, &names)?;
+    let routes = routes(&config, &upstreams)?;
+    let probes = probes(&config, &upstreams, status);
+    // What a key says it says to us; whatever the route, no upstream learns of it.
+    let strip = config.identity.strip.iter().chain([&config.api.key_header]);
+    let strip = StripList::new(&config.identity.header, strip);
+    let rules_read_client = config.rules.iter().any(|rule| !rule.from.is_empty());
+    let jwks = ring.jwks().to_string().into();
+    let state = State {
+        names,
+        trusted_proxies: TrustedProxies::new(config.server.trusted_proxies),
+        routes,
+        chain,
+        rules: Rules::new(config.rules),
+        rules_read_client,
+        markers: Markers::new(&ring)?,
+        issuer: Issuer::new(Arc::clone(&ring), token.clone(), clock.clone())?,
+        verifier: Verifier::new(ring, token, clock.clone()),
+        sessions: Cache::new(config.limits.token_cache),
+        key_header: config.api.key_header,
+        strip,
+        token_path: config.token.path,
+        jwks,
+        max_scopes: config.limits.scopes,
+        form_timeout: config.server.header_timeout,
+        clock,
+    };
+    Ok((state, probes))
+}
+
+fn names(config: &Config) -> PublicNames {
+    let mut names = config
+        .server
+        .public_urls
+        .iter()
+        .map(|url| PublicName::new(url.scheme.clone(), url.authority.clone(), &config.token.path));
+    // The configuration has at least one.
+    let first =
+        names.next().unwrap_or_else(|| PublicName::new(http::uri::Scheme::HTTP, String::new(), &config.token.path));
+    PublicNames::new(first, names.collect(), config.token.services.clone())
+}
