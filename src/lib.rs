@@ -39,3 +39,4 @@ pub mod telemetry;
 pub mod clock;
 pub mod secret;
 pub mod subject;
+pub mod watch;
