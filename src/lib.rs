@@ -33,6 +33,7 @@ pub mod registry;
 
 pub mod access_log;
 pub mod audit;
+pub mod metrics;
 pub mod status;
 pub mod telemetry;
 

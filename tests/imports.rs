@@ -24,7 +24,7 @@ const LAYERS: &[&[&str]] = &[
     &["document", "jq"],
     &["pulp"],
     &["registry"],
-    &["access_log", "audit", "status", "telemetry"],
+    &["access_log", "audit", "metrics", "status", "telemetry"],
     &["clock", "secret", "subject", "watch"],
 ];
 
