@@ -7,9 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod site;
-mod upstream;
-mod wire;
+use support::{site, upstream, wire};
 
 mod addressing;
 mod bound;

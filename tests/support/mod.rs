@@ -1,5 +1,6 @@
 //! What the test crates share: processes that end with their test, ports, a registry, real Pulp, a gateway, real
-//! clients, images, a small HTTP client and a relay that sees what goes upstream. What a single crate tests stands in that crate.
+//! clients, images, a small HTTP client, a relay that sees what goes upstream, and HTTP by hand with an upstream of our own (`wire`,
+//! `upstream`, `site`). What a single crate tests stands in that crate.
 //!
 //! Everything that is started is owned by a value, ends when the value is dropped (also by a failing test), and lives
 //! in a temporary directory that goes away with it. Should the test process itself be killed, the kernel ends its
@@ -17,6 +18,9 @@ pub(crate) mod process;
 pub(crate) mod pulp;
 pub(crate) mod registry;
 pub(crate) mod relay;
+pub(crate) mod site;
+pub(crate) mod upstream;
+pub(crate) mod wire;
 
 use std::time::{Duration, Instant};
 

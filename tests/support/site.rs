@@ -4,10 +4,10 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-use crate::support::gateway::{Gateway, Ports};
-use crate::support::{port, until};
-use crate::upstream::{Then, Upstream};
-use crate::wire::{Body, Head, LIMIT, Wire, basic};
+use super::gateway::{Gateway, Ports};
+use super::upstream::{Then, Upstream};
+use super::wire::{Body, Head, LIMIT, Wire, basic};
+use super::{port, until};
 
 /// May do everything.
 pub(crate) const ALICE: (&str, &str) = ("alice", "alice-secret");
