@@ -15,7 +15,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use tower_service::Service;
 
-use super::connection::ConnectionSettings;
+use super::connection::LiveSettings;
 use super::listener::{ListenError, Listeners};
 use super::shutdown::Shutdown;
 use super::worker::Workers;
@@ -42,7 +42,7 @@ pub struct AdminServer {
 
 impl AdminServer {
     /// Listens on `address` (port 0 picks a free one) and answers from `status`.
-    pub fn start(address: SocketAddr, settings: ConnectionSettings, status: Status) -> Result<Self, AdminError> {
+    pub fn start(address: SocketAddr, settings: impl Into<LiveSettings>, status: Status) -> Result<Self, AdminError> {
         let listeners = Listeners::bind(&[address], NonZeroUsize::MIN)?;
         let address = listeners.local_addrs().first().copied().unwrap_or(address);
         let shutdown = Shutdown::new();

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response};
 use http_body::Body;
@@ -68,6 +69,28 @@ impl Default for ConnectionSettings {
     }
 }
 
+/// The settings of connections to come, which can be changed while others are open. Clones are the same settings.
+#[derive(Clone, Debug)]
+pub struct LiveSettings(Arc<ArcSwap<ConnectionSettings>>);
+
+impl LiveSettings {
+    /// What a connection that begins now gets.
+    pub(crate) fn now(&self) -> Arc<ConnectionSettings> {
+        self.0.load_full()
+    }
+
+    /// Changes them for connections that begin from now on.
+    pub fn set(&self, settings: ConnectionSettings) {
+        self.0.store(Arc::new(settings));
+    }
+}
+
+impl From<ConnectionSettings> for LiveSettings {
+    fn from(settings: ConnectionSettings) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(settings)))
+    }
+}
+
 /// Where a connection comes from, for the service that answers it.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionInfo {
@@ -83,8 +106,8 @@ pub struct ConnectionInfo {
 
 /// Serves a connection until it ends, and closes it so that the client can read the last answer.
 ///
-/// A drain closes it at once when it is idle, else after the current request. A cut drops it; a response that is under way
-/// is then reset, never ended as if it were whole.
+/// While the gateway leaves, the next answer says that it is the last. A drain closes it at once when it is idle, else after the
+/// current request. A cut drops it; a response that is under way is then reset, never ended as if it were whole.
 pub async fn serve<S, B>(stream: TcpStream, service: S, settings: Arc<ConnectionSettings>, mut shutdown: ShutdownWatch)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
@@ -119,8 +142,9 @@ async fn serve_to_the_end<S, B>(
 
     let result = {
         let mut told_to_end = pin!(async {
-            shutdown.draining().await;
+            shutdown.leaving().await;
             activity.drain();
+            shutdown.draining().await;
             // One turn for the runtime to hear of what the kernel holds already: those requests deserve their answers.
             tokio::task::yield_now().await;
         });

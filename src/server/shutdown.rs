@@ -1,4 +1,4 @@
-//! How the end is announced: from serving to draining to cut, never back.
+//! How the end is announced: from serving to leaving to draining to cut, never back.
 //!
 //! Who decides about it (signals, deadlines) is not here: see `lifecycle`.
 
@@ -9,6 +9,7 @@ use tokio::sync::watch;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     Serving,
+    Leaving,
     Draining,
     Cut,
 }
@@ -27,6 +28,12 @@ impl Shutdown {
     /// A handle in the serving stage.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Goes on serving, and lets every answer be the last on its connection: so that those who keep connections find other gateways
+    /// while this one still answers.
+    pub fn leave(&self) {
+        self.advance(Stage::Leaving);
     }
 
     /// Stops accepting, closes idle connections, lets busy ones finish their request.
@@ -57,6 +64,8 @@ impl Shutdown {
     /// Copies what `global` announces. One such copy per worker keeps the connections of different workers from
     /// contending for the locks inside one channel.
     pub(crate) async fn follow(&self, mut global: ShutdownWatch) {
+        global.leaving().await;
+        self.leave();
         global.draining().await;
         self.drain();
         global.cut().await;
@@ -73,6 +82,11 @@ impl ShutdownWatch {
     /// Whether the drain has begun.
     pub fn is_draining(&self) -> bool {
         *self.0.borrow() >= Stage::Draining
+    }
+
+    /// Waits until each answer should be the last on its connection; a drain is such a time too.
+    pub async fn leaving(&mut self) {
+        self.reached(Stage::Leaving).await;
     }
 
     /// Waits until the drain begins.
@@ -102,17 +116,32 @@ mod tests {
         assert!(!watch.is_draining());
         shutdown.cut();
         shutdown.drain();
+        watch.leaving().await;
         watch.draining().await;
         watch.cut().await;
     }
 
     #[tokio::test]
-    async fn a_follower_repeats_both_stages() {
+    async fn who_leaves_does_not_drain_yet() {
+        let shutdown = Shutdown::new();
+        let mut watch = shutdown.watch();
+        shutdown.leave();
+        watch.leaving().await;
+        assert!(!watch.is_draining());
+    }
+
+    #[tokio::test]
+    async fn a_follower_repeats_every_stage() {
         let (global, local) = (Shutdown::new(), Shutdown::new());
         let mut watch = local.watch();
-        global.drain();
+        global.leave();
         let follow = local.follow(global.watch());
         tokio::pin!(follow);
+        tokio::select! {
+            () = &mut follow => unreachable!("nothing was cut yet"),
+            () = watch.leaving() => assert!(!watch.is_draining()),
+        }
+        global.drain();
         tokio::select! {
             () = &mut follow => unreachable!("nothing was cut yet"),
             () = watch.draining() => {}

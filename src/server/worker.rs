@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tower_service::Service;
 
-use super::connection::{self, ConnectionInfo, ConnectionSettings};
+use super::connection::{self, ConnectionInfo, LiveSettings};
 use super::listener::Listeners;
 use super::shutdown::{Shutdown, ShutdownWatch};
 
@@ -41,7 +41,7 @@ impl Workers {
     pub fn start<W, M, S, B>(
         name: &str,
         listeners: Listeners,
-        settings: ConnectionSettings,
+        settings: impl Into<LiveSettings>,
         shutdown: &Shutdown,
         make_worker: W,
     ) -> io::Result<Self>
@@ -57,7 +57,7 @@ impl Workers {
         let (ending, ended) = mpsc::unbounded_channel();
         let mut workers = Self { addresses: listeners.local_addrs().to_vec(), threads: Vec::new(), ended };
         let make_worker = Arc::new(make_worker);
-        let settings = Arc::new(settings);
+        let settings = settings.into();
 
         // All runtimes first: once the first worker accepts, nothing should fail any more.
         let mut prepared = Vec::new();
@@ -67,7 +67,7 @@ impl Workers {
         for (index, (runtime, sockets)) in prepared.into_iter().enumerate() {
             let ending = Ending { index, tell: ending.clone() };
             let make_worker = Arc::clone(&make_worker);
-            let settings = Arc::clone(&settings);
+            let settings = settings.clone();
             let watch = shutdown.watch();
             let thread = thread::Builder::new().name(format!("{name}-{index}")).spawn(move || {
                 let _ending = ending;
@@ -119,7 +119,7 @@ impl Drop for Ending {
 async fn work<M, S, B>(
     index: usize,
     sockets: Vec<std::net::TcpListener>,
-    settings: Arc<ConnectionSettings>,
+    settings: LiveSettings,
     global: ShutdownWatch,
     make_service: M,
 ) -> io::Result<()>
@@ -142,7 +142,7 @@ where
         // Fails where the client is gone already.
         let Ok(local) = stream.local_addr() else { return };
         let service = make_service(&ConnectionInfo { peer, local, listener, worker: index });
-        let (settings, watch, alive) = (Arc::clone(&settings), shutdown.watch(), alive.clone());
+        let (settings, watch, alive) = (settings.now(), shutdown.watch(), alive.clone());
         tokio::spawn(async move {
             connection::serve(stream, service, settings, watch).await;
             drop(alive);

@@ -335,3 +335,45 @@ async fn refuses_connections(address: SocketAddr) {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_gateway_that_leaves_answers_each_connection_once_more() {
+    let server = TestServer::start(patient(), |_| async { text("done") });
+    let mut kept = server.connect().await;
+    kept.send(ONE).await;
+    assert!(!kept.until("done").await.contains("connection: close"));
+    server.shutdown.leave();
+    // The worker hears of it by itself, and soon.
+    loop {
+        let mut client = server.connect().await;
+        client.send(ONE).await;
+        if client.until("done").await.contains("connection: close") {
+            break;
+        }
+    }
+    kept.send(ONE).await;
+    let answer = kept.rest().await.unwrap();
+    assert!(answer.contains("connection: close") && answer.ends_with("done"), "{answer}");
+}
+
+#[tokio::test]
+async fn new_settings_are_for_connections_to_come() {
+    let listeners = Listeners::bind(&["127.0.0.1:0".parse().unwrap()], NonZeroUsize::MIN).unwrap();
+    let address = listeners.local_addrs()[0];
+    let (shutdown, settings) = (Shutdown::new(), super::LiveSettings::from(patient()));
+    let _workers = Workers::start("test", listeners, settings.clone(), &shutdown, |_| {
+        |_: &ConnectionInfo| Handler(|_| async { text("done") })
+    });
+    let mut open = Client(TcpStream::connect(address).await.unwrap());
+    open.send(ONE).await;
+    open.until("done").await;
+    settings.set(ConnectionSettings { max_header_size: 8 * 1024, ..patient() });
+    let long = ONE.replace("host: x", &format!("host: x\r\nlong: {}", "x".repeat(16 * 1024)));
+    open.send(&long).await;
+    assert!(open.until("done").await.starts_with("HTTP/1.1 200 "));
+    let mut new = Client(TcpStream::connect(address).await.unwrap());
+    new.send(&long).await;
+    let answer = new.rest().await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    shutdown.cut();
+}
