@@ -20,8 +20,9 @@ const AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("authentication-
 /// Removes what belongs to the client's connection, whatever `Connection` nominates, and the body's framing, which the connection to
 /// the upstream makes anew.
 ///
-/// Names with `_` go too: servers that take headers for variables cannot tell them from those with `-`, so that `Content_Length` or
-/// `X_Forwarded_For` would stand beside what the gateway says, or in its place. `passed` says which of the others stay.
+/// Names with `_` or another sign go too: servers that take headers for variables cannot tell them from those with `-`, so that
+/// `Content_Length` or `X.Forwarded.For` would stand beside what the gateway says, or in its place. `passed` says which of the others
+/// stay.
 pub(crate) fn strip_request(headers: &mut HeaderMap, passed: PassedHeaders) {
     strip_nominated(headers);
     passed::strip_underscored(headers, passed);
@@ -166,9 +167,13 @@ pub(crate) fn check_response_framing(
     }
 }
 
+/// The longest name that the DNS knows is 253 bytes long, and a port takes up to six more with its colon.
+const MAX_AUTHORITY: usize = 253 + 6;
+
 /// Whether a text is `host[:port]` without user, path or blanks.
 pub(crate) fn is_authority(text: &str) -> bool {
     !text.is_empty()
+        && text.len() <= MAX_AUTHORITY
         && text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'~' | b':' | b'[' | b']'))
@@ -248,6 +253,9 @@ mod tests {
         for bad in ["", "a b", "u@a", "a/b", "a,b", "a:b:c", "a?b", "a:", "a:b", "a:65536", ":80"] {
             assert_eq!(check("/v2/", &[("host", bad)]), Err(FramingError::BadHost), "{bad}");
         }
+        let longest = format!("{}:65535", "a".repeat(253));
+        assert!(check("/v2/", &[("host", &longest)]).is_ok());
+        assert_eq!(check("/v2/", &[("host", &format!("a{longest}"))]), Err(FramingError::BadHost));
         for bad in ["gzip", "gzip, chunked", "chunked, chunked", "identity", "xchunked"] {
             assert_eq!(
                 check("/v2/", &[("host", "a"), ("transfer-encoding", bad)]),

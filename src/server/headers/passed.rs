@@ -1,5 +1,5 @@
-//! Headers that a client's request loses on its way unless the upstream's settings let them pass, and those with `_` in their names,
-//! which servers that take headers for variables cannot tell from those with `-`.
+//! Headers that a client's request loses on its way unless the upstream's settings let them pass, and those with `_` or another sign in
+//! their names, which servers that take headers for variables cannot tell from those with `-`.
 
 use http::header::{HeaderMap, HeaderName};
 
@@ -14,7 +14,7 @@ pub enum PassedHeader {
     Authorization,
     /// `SCRIPT_NAME` and `PATH_INFO`, also with `-`.
     ScriptName,
-    /// Names with `_`.
+    /// Names with `_`, or with another sign that is no `-`.
     Underscores,
 }
 
@@ -35,16 +35,16 @@ impl FromIterator<PassedHeader> for PassedHeaders {
     }
 }
 
-/// Names that say how a request is framed, where it comes from or what connection it belongs to, with `-`. With `_` they would stand
-/// beside what the gateway says, or in its place, so they never pass. What ends in `-` is the beginning of such names.
+/// Names that say how a request is framed, where it comes from or what connection it belongs to, with `-`. With another sign they would
+/// stand beside what the gateway says, or in its place, so they never pass. What ends in `-` is the beginning of such names.
 const OWN: [&str; 8] =
     ["content-", "keep-alive", "max-forwards", "proxy-", "transfer-", "x-forwarded-", "x-real-", "x-request-id"];
 
-/// Removes names with `_`: all of them, or those that may not pass either way.
+/// Removes names with signs other than `-`: all of them, or those that may not pass either way.
 pub(super) fn strip_underscored(headers: &mut HeaderMap, passed: PassedHeaders) {
     let found: Vec<HeaderName> = headers
         .keys()
-        .filter(|name| name.as_str().contains('_') && !may_pass(name.as_str(), passed))
+        .filter(|name| name.as_str().bytes().any(is_sign) && !may_pass(name.as_str(), passed))
         .cloned()
         .collect();
     for name in found {
@@ -56,7 +56,7 @@ fn may_pass(name: &str, passed: PassedHeaders) -> bool {
     if is_script_name(name) {
         return passed.has(PassedHeader::ScriptName);
     }
-    let dashed = name.replace('_', "-");
+    let dashed = name.replace(|char: char| !char.is_ascii_alphanumeric(), "-");
     let is_own = |own: &&str| if own.ends_with('-') { dashed.starts_with(*own) } else { dashed == *own };
     passed.has(PassedHeader::Underscores) && !OWN.iter().any(is_own) && !is_other_description(&dashed)
 }
@@ -65,6 +65,11 @@ fn may_pass(name: &str, passed: PassedHeaders) -> bool {
 pub(crate) fn is_script_name(name: &str) -> bool {
     let is = |known: &str| name.len() == known.len() && name.bytes().map(dash).eq(known.bytes());
     is("script-name") || is("path-info")
+}
+
+/// Whether some server takes this for `_`, as it takes `-`: lighttpd takes every sign for it.
+fn is_sign(byte: u8) -> bool {
+    !byte.is_ascii_alphanumeric() && byte != b'-'
 }
 
 fn dash(byte: u8) -> u8 {
@@ -87,7 +92,7 @@ mod tests {
         left
     }
 
-    const NAMES: [&str; 13] = [
+    const NAMES: [&str; 17] = [
         "accept",
         "x_team",
         "x-team_id",
@@ -101,6 +106,10 @@ mod tests {
         "proxy_authorization",
         "x_request_id",
         "true_client_ip",
+        "x.team",
+        "content.length",
+        "x-forwarded+for",
+        "x!real~ip",
     ];
 
     #[test]
@@ -108,7 +117,10 @@ mod tests {
         assert_eq!(left(&NAMES, &[]), ["accept", "script-name"]);
         assert_eq!(left(&NAMES, &[PassedHeader::Cookie, PassedHeader::Authorization]), ["accept", "script-name"]);
         assert_eq!(left(&NAMES, &[PassedHeader::ScriptName]), ["accept", "path_info", "script-name", "script_name"]);
-        assert_eq!(left(&NAMES, &[PassedHeader::Underscores]), ["accept", "script-name", "x-team_id", "x_team"]);
+        assert_eq!(
+            left(&NAMES, &[PassedHeader::Underscores]),
+            ["accept", "script-name", "x-team_id", "x.team", "x_team"]
+        );
     }
 
     #[test]
