@@ -55,7 +55,7 @@ pub struct RequestLine<'a> {
     pub time: SystemTime,
     /// The id of the request.
     pub request_id: &'a str,
-    /// Where it came from.
+    /// Where it came from; none for a unix socket, behind which nobody has an address.
     pub client: Option<IpAddr>,
     /// The method.
     pub method: &'a str,
@@ -94,8 +94,9 @@ impl RequestLine<'_> {
     pub fn write(&self, buf: &mut Vec<u8>, style: Style) {
         let mut line = Line::begin(buf, style, LONGEST, self.time, "request");
         line.text("request_id", self.request_id);
-        if let Some(client) = self.client {
-            line.plain("client", client);
+        match self.client {
+            Some(client) => line.plain("client", client),
+            None => line.text("client", "unix"),
         }
         line.text("method", self.method);
         if let Some(host) = self.host {

@@ -12,7 +12,6 @@ mod settings;
 mod state;
 mod upstreams;
 
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -26,7 +25,7 @@ use crate::keys::KeyRing;
 use crate::lifecycle::Running;
 use crate::server::admin::AdminServer;
 use crate::server::connection::ConnectionInfo;
-use crate::server::listener::Listeners;
+use crate::server::listener::{Address, Bound, Inherited, Listeners};
 use crate::server::shutdown::Shutdown;
 use crate::server::worker::Workers;
 use crate::server::{Gateway, Serves, Shared, keep_probing};
@@ -38,25 +37,28 @@ pub struct Started {
     /// What `lifecycle` runs to the end.
     pub running: Running,
     /// Where it listens: `server.listen` in order, then `token.listen`.
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: Vec<Bound>,
     /// The request and audit logs, to be flushed at the end.
     pub log: LogWriter,
 }
 
 /// Builds everything and begins to listen.
 pub fn start(config: Config, ring: KeyRing) -> Result<Started, StartError> {
+    let mut addresses: Vec<Address> = config.server.listen.iter().map(|listener| listener.address.clone()).collect();
+    let passed_on = addresses.iter().any(|address| matches!(address, Address::Inherited(_)));
+    // Before there are threads.
+    let inherited = if passed_on { Inherited::from_environment() } else { Inherited::none() };
     let log = LogWriter::start(&logs::log_settings(&config.log))?;
     let settings = settings::connection_settings(&config);
     let workers = NonZeroUsize::new(config.server.workers).unwrap_or(NonZeroUsize::MIN);
-    let mut addresses = config.server.listen.clone();
     let main_addresses = addresses.len();
-    addresses.extend(config.token.listen);
+    addresses.extend(config.token.listen.map(Address::from));
     let admin_address = config.admin.as_ref().map(|admin| admin.listen);
     let drain_timeout = config.server.drain_timeout;
 
     let status = Status::new();
     let (state, probes) = state::state(config, ring, &status)?;
-    let listeners = Listeners::bind(&addresses, workers)?;
+    let listeners = Listeners::open(&addresses, inherited, workers)?;
     let admin =
         admin_address.map(|address| AdminServer::start(address, settings.clone(), status.clone())).transpose()?;
     let shared = Shared::new(state, log.clone());
@@ -73,6 +75,6 @@ pub fn start(config: Config, ring: KeyRing) -> Result<Started, StartError> {
             Gateway::new(Arc::clone(&shared), serves, connection.peer, connection.worker)
         }
     })?;
-    let addresses = workers.local_addrs().to_vec();
+    let addresses = workers.bound().to_vec();
     Ok(Started { running: Running { workers, shutdown, admin, status, drain_timeout }, addresses, log })
 }

@@ -46,7 +46,7 @@ pub struct AuditLine<'a> {
     pub request_id: &'a str,
     /// What the line is about.
     pub event: Event,
-    /// Where the request came from.
+    /// Where the request came from; none for a unix socket, behind which nobody has an address.
     pub client: Option<IpAddr>,
     /// Who it was, as verified.
     pub caller: &'a Caller,
@@ -83,8 +83,9 @@ impl AuditLine<'_> {
                 Event::Login => "login",
             },
         );
-        if let Some(client) = self.client {
-            line.plain("client", client);
+        match self.client {
+            Some(client) => line.plain("client", client),
+            None => line.text("client", "unix"),
         }
         match self.caller {
             Caller::Anonymous => line.none("subject"),
@@ -185,7 +186,7 @@ mod tests {
         };
         assert_eq!(
             written(&line, Style::Human),
-            "1970-01-01T00:00:01.000Z audit request_id=r-1 event=login subject=- claimed=\"x\\\" result=allowed\\n\" \
+            "1970-01-01T00:00:01.000Z audit request_id=r-1 event=login client=unix subject=- claimed=\"x\\\" result=allowed\\n\" \
              action=login result=denied why=\"wrong user name or password\"\n"
         );
     }

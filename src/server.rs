@@ -29,6 +29,7 @@ mod session;
 pub mod shutdown;
 mod spool;
 mod state;
+pub mod stream;
 mod token_endpoint;
 mod trail;
 mod upload;

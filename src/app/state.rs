@@ -36,7 +36,7 @@ pub(super) fn state(config: Config, ring: KeyRing, status: &Status) -> Result<(S
     let jwks = ring.jwks().to_string().into();
     let state = State {
         names,
-        trusted_proxies: TrustedProxies::new(config.server.trusted_proxies),
+        trusted_proxies: TrustedProxies::new(config.server.trusted_proxies, config.server.trusts_unix),
         routes,
         chain,
         rules: Rules::new(config.rules),

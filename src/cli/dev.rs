@@ -14,6 +14,7 @@ use crate::authn::PasswordHash;
 use crate::config::Config;
 use crate::keys::{Algorithm, KeyIdFormat, KeyRing, SigningKey};
 use crate::secret::Secret;
+use crate::server::listener::Bound;
 use crate::{app, telemetry};
 
 /// Run a gateway without any file: on loopback, a key in memory, and one account that may do everything
@@ -42,7 +43,7 @@ pub struct Args {
 pub fn run(args: &Args) -> ExitCode {
     match prepare(args) {
         Ok((config, ring, password)) => {
-            serve::serve(config, ring, |gateway| tell(args, gateway.addresses.first().copied(), &password))
+            serve::serve(config, ring, |gateway| tell(args, gateway.addresses.first().and_then(Bound::tcp), &password))
         }
         Err(why) => {
             // With standard error closed, only the exit code is left to tell.

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use toml::de::DeValue;
 
 use super::item::Item;
+use super::listen::{Listener, address, listeners};
 use super::reader::{Reader, Section};
 use super::source::Span;
 use super::url::{PublicUrl, public_url};
@@ -14,12 +16,14 @@ use super::url::{PublicUrl, public_url};
 /// `[server]`.
 #[derive(Debug)]
 pub struct Server {
-    /// Addresses to listen on; port 0 picks a free one. Never empty.
-    pub listen: Vec<SocketAddr>,
+    /// Where to listen. Never empty.
+    pub listen: Vec<Listener>,
     /// What clients call the gateway; the first is the default. Never empty.
     pub public_urls: Vec<PublicUrl>,
     /// Peers whose `X-Forwarded-*`, `Forwarded` and `X-Request-Id` are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether whoever comes over a unix socket is believed like one of them.
+    pub trusts_unix: bool,
     /// Where the generated key lives.
     pub state_dir: PathBuf,
     /// Worker threads; default: the number of cores.
@@ -47,11 +51,12 @@ pub(super) const TIMEOUTS: std::ops::RangeInclusive<Duration> =
 
 pub(super) fn server(mut section: Section<'_>) -> Option<Server> {
     section.not_built("tls", "let a proxy in front end TLS, and name it in `trusted_proxies`");
-    let listen = section.require("listen", "[\"127.0.0.1:5000\"]").map(|item| addresses(&item));
+    let listen = section.require("listen", "[\"127.0.0.1:5000\"]").map(|item| listeners(&item));
     let public_urls = section.require("public_url", "\"http://127.0.0.1:5000\"").map(|item| public_urls(&item));
-    let trusted_proxies = section
-        .take("trusted_proxies")
-        .map_or_else(Vec::new, |item| item.list_or_one().iter().filter_map(network).collect());
+    let proxies = section.take("trusted_proxies").map_or_else(Vec::new, |item| item.list_or_one());
+    let is_unix = |item: &Item<'_>| matches!(item.value, DeValue::String(text) if text == "unix");
+    let trusts_unix = proxies.iter().any(is_unix);
+    let trusted_proxies = proxies.iter().filter(|item| !is_unix(item)).filter_map(network).collect();
     let state_dir = match section.take("state_dir") {
         Some(item) => item.path(),
         None => Some(section.reader.resolve("state")),
@@ -68,6 +73,7 @@ pub(super) fn server(mut section: Section<'_>) -> Option<Server> {
         listen: listen?,
         public_urls: public_urls?,
         trusted_proxies,
+        trusts_unix,
         state_dir: state_dir?,
         workers,
         header_timeout,
@@ -90,52 +96,6 @@ pub(super) fn admin(mut section: Section<'_>) -> Option<Admin> {
         item.reader.warn("public-admin", item.span, message, hint);
     }
     Some(Admin { listen })
-}
-
-fn addresses(item: &Item<'_>) -> Vec<SocketAddr> {
-    let items = item.list_or_one();
-    if items.is_empty() {
-        item.fail("empty-list", format!("`{}` must not be empty", item.name), "");
-    }
-    let mut addresses: Vec<SocketAddr> = Vec::new();
-    for item in items {
-        let Some(address) = address(&item) else { continue };
-        if address.port() != 0 && addresses.contains(&address) {
-            item.fail("duplicate", format!("{address} is listed twice"), "");
-        }
-        addresses.push(address);
-    }
-    addresses
-}
-
-/// One address to listen on.
-pub(super) fn address(item: &Item<'_>) -> Option<SocketAddr> {
-    let text = item.text_as("an address such as \"127.0.0.1:5000\"")?;
-    if text.starts_with("unix:") {
-        item.fail(
-            "not-built",
-            "`unix:` listeners are not built yet",
-            "listen on a loopback address, such as \"127.0.0.1:5000\"",
-        );
-        return None;
-    }
-    let address = text.parse().ok();
-    if address.is_none() {
-        let hint = match text.rsplit_once(':') {
-            Some(("", port)) if port.parse::<u16>().is_ok() => {
-                format!("write \"0.0.0.0:{port}\" for all IPv4 addresses, \"[::]:{port}\" for IPv6 too")
-            }
-            Some(("localhost", port)) if port.parse::<u16>().is_ok() => {
-                format!("names are not resolved here: write \"127.0.0.1:{port}\"")
-            }
-            _ if text.parse::<std::net::IpAddr>().is_ok() => {
-                "the port is missing, as in \"127.0.0.1:5000\" or \"[::1]:5000\"".into()
-            }
-            _ => "write an IP address and a port, as in \"127.0.0.1:5000\" or \"[::1]:5000\"".into(),
-        };
-        item.fail("wrong-value", format!("\"{}\" is no address to listen on", item.shown()), hint);
-    }
-    address
 }
 
 fn public_urls(item: &Item<'_>) -> Vec<PublicUrl> {
@@ -202,7 +162,8 @@ fn is_loopback(authority: &str) -> bool {
 
 /// Passwords over the network in the clear: no TLS of our own, and nobody in front who could end it.
 fn exposed(server: &Server, reader: &Reader<'_>, header: Span) {
-    let Some(open) = server.listen.iter().find(|address| !address.ip().is_loopback()) else { return };
+    let mut addresses = server.listen.iter().filter_map(Listener::tcp);
+    let Some(open) = addresses.find(|address| !address.ip().is_loopback()) else { return };
     let https = server.public_urls.iter().any(|url| url.scheme == http::uri::Scheme::HTTPS);
     if !https {
         let message = format!("{open} is reachable from other hosts, and no public_url is https");

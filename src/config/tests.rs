@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Config, Credentials, Kind, LogTarget, Member, Pulp, RouteAuth};
+use crate::server::listener::Address;
 
 mod api;
 mod example;
@@ -46,7 +47,7 @@ fn warnings(rest: &str) -> String {
 #[test]
 fn the_least_file_is_a_token_server_with_every_default() {
     let config = parse(SERVER);
-    assert_eq!(config.server.listen, ["127.0.0.1:5000".parse().unwrap()]);
+    assert_eq!(config.server.listen[0].tcp(), Some("127.0.0.1:5000".parse().unwrap()));
     assert_eq!(config.server.public_urls[0].authority, "127.0.0.1:5000");
     assert_eq!(config.server.state_dir, Path::new("/etc/tidegate/state"));
     assert_eq!(config.server.header_timeout, Duration::from_secs(15));
@@ -60,6 +61,32 @@ fn the_least_file_is_a_token_server_with_every_default() {
     assert_eq!(config.identity.max_header, 8160);
     assert_eq!((config.limits.header_bytes, config.limits.scopes), (32_768, 64));
     assert_eq!((config.log.level.as_str(), config.log.audit), ("info", LogTarget::Stdout));
+}
+
+#[test]
+fn there_are_listeners_of_every_kind() {
+    let config = parse(
+        "[server]\npublic_url = 'http://127.0.0.1:5000'\ntrusted_proxies = ['10.0.0.0/8', 'unix']\nlisten = [\n\
+         '[::]:5000', { address = '0.0.0.0:0', tls = false }, '0.0.0.0:0', 'unix:run/a.sock',\n\
+         { address = 'unix:/b.sock', mode = '666' }, 'systemd', 'systemd:web',\n]\n",
+    );
+    let listen: Vec<_> = config.server.listen.iter().map(|listener| listener.address.clone()).collect();
+    let path = |path: &str, mode| Address::Unix { path: path.into(), mode };
+    assert_eq!(
+        listen,
+        [
+            Address::Tcp("[::]:5000".parse().unwrap()),
+            Address::Tcp("0.0.0.0:0".parse().unwrap()),
+            Address::Tcp("0.0.0.0:0".parse().unwrap()),
+            path("/etc/tidegate/run/a.sock", 0o660),
+            path("/b.sock", 0o666),
+            Address::Inherited(None),
+            Address::Inherited(Some("web".into())),
+        ]
+    );
+    assert_eq!(config.server.listen[1].tls, Some(false));
+    assert!(config.server.listen.iter().all(|listener| !listener.proxy_protocol));
+    assert!(config.server.trusts_unix && config.server.trusted_proxies.len() == 1);
 }
 
 #[test]

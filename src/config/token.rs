@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::item::Item;
+use super::listen::{Listener, address};
 use super::reader::Section;
-use super::server::{Server, address};
+use super::server::Server;
 use crate::keys::KeyIdFormat;
 use crate::registry::path::{ROOTS, is_at_or_below};
 
@@ -66,7 +67,9 @@ fn fill(token: &mut Token, mut section: Section<'_>, server: Option<&Server>) {
     }
     if let Some(item) = section.take("listen") {
         token.listen = address(&item);
-        if server.zip(token.listen).is_some_and(|(server, own)| own.port() != 0 && server.listen.contains(&own)) {
+        let twice =
+            |server: &Server, own: SocketAddr| server.listen.iter().filter_map(Listener::tcp).any(|other| other == own);
+        if server.zip(token.listen).is_some_and(|(server, own)| own.port() != 0 && twice(server, own)) {
             item.fail(
                 "duplicate",
                 "`server.listen` has this address already",

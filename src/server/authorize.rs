@@ -32,7 +32,7 @@ pub(crate) fn operation(
     let reads = matches!(head.method, Method::GET | Method::HEAD);
     let kept = presented.token().filter(|_| reads).map(|entry| {
         let target = head.uri.path_and_query().map(|target| target.as_str().to_owned()).unwrap_or_default();
-        let client = state.rules_read_client.then_some(client);
+        let client = client.filter(|_| state.rules_read_client);
         (&entry.state, Key { method: head.method.clone(), target, client })
     });
     if let Some((session, key)) = &kept
@@ -47,7 +47,7 @@ pub(crate) fn operation(
         caller: presented.caller(),
         granted: presented.token().map(|entry| &entry.verified.access),
         service: presented.service(state),
-        client: Some(client),
+        client,
         mounts_allowed: route.mounts,
     };
     let judged = authz::authorize(&state.rules, request);
@@ -75,14 +75,8 @@ pub(crate) fn path(
     exchange: &Exchange,
 ) -> Result<Passage, Failure> {
     let (caller, service) = (presented.caller(), presented.service(state));
-    let judged = authz::authorize_api(
-        &state.rules,
-        request,
-        caller,
-        presented.api_scopes(),
-        service,
-        Some(exchange.peer.client),
-    );
+    let judged =
+        authz::authorize_api(&state.rules, request, caller, presented.api_scopes(), service, exchange.peer.client);
     let passage = judged.map_err(|refusal| refused(state, &refusal, presented, &[], exchange)).and_then(|permit| {
         let session = presented.token().map(|entry| &entry.state);
         Passage::new(state, route, permit, session).inspect_err(|failure| {
@@ -127,7 +121,7 @@ fn lacking(state: &State, presented: &Presented, asks: &[Scope], exchange: &Exch
         return format!("{who} may not {} {}", exchange.method, exchange.path);
     }
     let asked: AccessSet = asks.iter().cloned().collect();
-    let client = Some(exchange.peer.client);
+    let client = exchange.peer.client;
     let rights = state.rules.grant(presented.caller(), presented.service(state), client, &asked);
     let beyond_rights = without(&asked, &rights);
     if !beyond_rights.is_empty() {

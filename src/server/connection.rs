@@ -22,11 +22,11 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::linger::{self, LingerSettings};
 use super::shutdown::ShutdownWatch;
+use super::stream::{PeerAddr, Stream};
 use activity::{Activity, HeadTimer};
 pub(crate) use socket::Socket;
 
@@ -95,9 +95,9 @@ impl From<ConnectionSettings> for LiveSettings {
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionInfo {
     /// The client's end.
-    pub peer: SocketAddr,
-    /// Our end: the address the client connected to.
-    pub local: SocketAddr,
+    pub peer: PeerAddr,
+    /// Our end: the address that the client connected to; none where that was a unix socket.
+    pub local: Option<SocketAddr>,
     /// Which of the configured addresses accepted it, by position.
     pub listener: usize,
     /// Which worker serves it, by position.
@@ -108,7 +108,7 @@ pub struct ConnectionInfo {
 ///
 /// While the gateway leaves, the next answer says that it is the last. A drain closes it at once when it is idle, else after the
 /// current request. A cut drops it; a response that is under way is then reset, never ended as if it were whole.
-pub async fn serve<S, B>(stream: TcpStream, service: S, settings: Arc<ConnectionSettings>, mut shutdown: ShutdownWatch)
+pub async fn serve<S, B>(stream: Stream, service: S, settings: Arc<ConnectionSettings>, mut shutdown: ShutdownWatch)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -123,12 +123,8 @@ where
     }
 }
 
-async fn serve_to_the_end<S, B>(
-    stream: TcpStream,
-    service: S,
-    settings: &ConnectionSettings,
-    shutdown: &mut ShutdownWatch,
-) where
+async fn serve_to_the_end<S, B>(stream: Stream, service: S, settings: &ConnectionSettings, shutdown: &mut ShutdownWatch)
+where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
     B: Body + Send + 'static,

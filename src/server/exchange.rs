@@ -154,7 +154,7 @@ impl Drop for Exchange {
         self.log.request(&RequestLine {
             time: self.began,
             request_id: &self.peer.request_id,
-            client: Some(self.peer.client),
+            client: self.peer.client,
             method: self.method.as_str(),
             host: Some(self.peer.host.as_bytes()),
             path: &self.path,
@@ -223,6 +223,7 @@ mod tests {
 
     use super::{Exchange, LogWriter, Peer, ResponseBody};
     use crate::server::peer::TrustedProxies;
+    use crate::server::stream::PeerAddr;
     use crate::telemetry::Style;
 
     #[derive(Clone, Default)]
@@ -242,7 +243,12 @@ mod tests {
     fn error_of_unread(method: Method) -> serde_json::Value {
         let written = Written::default();
         let log = LogWriter::to(Box::new(written.clone()), Box::new(std::io::sink()), Style::Json).unwrap();
-        let peer = Peer::new("192.0.2.1:1".parse().unwrap(), "gw", &HeaderMap::new(), &TrustedProxies::default());
+        let peer = Peer::new(
+            PeerAddr::Ip("192.0.2.1:1".parse().unwrap()),
+            "gw",
+            &HeaderMap::new(),
+            &TrustedProxies::default(),
+        );
         drop(Exchange::new(log.clone(), peer, method).follow(Response::new(ResponseBody::own("{}"))));
         assert!(log.flush(Duration::from_secs(60)));
         let line: serde_json::Value = serde_json::from_slice(&written.0.lock().unwrap()).unwrap();

@@ -1,6 +1,5 @@
 //! A permitted request on its way: what is taken from it, what is added, and what becomes of the answer.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,6 +21,7 @@ use super::response_body::ResponseBody;
 use super::routes::{Route, RouteAuth, UpstreamCredentials};
 use super::spool;
 use super::state::State;
+use super::stream::PeerAddr;
 use super::upload::{Asks, Plan};
 use super::upstream::{CallerKey, UpstreamBody};
 use crate::registry::{AccessSet, Action, Actions, Operation, Scope};
@@ -40,7 +40,7 @@ pub(crate) struct Permitted<'a> {
     pub(crate) host: HeaderValue,
     /// The client's own token, and when it was issued.
     pub(crate) token: Option<(Secret, u64)>,
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: PeerAddr,
     pub(crate) worker: usize,
 }
 

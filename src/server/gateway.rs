@@ -6,7 +6,6 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -28,6 +27,7 @@ use super::respond::{self, Asked};
 use super::response_body::ResponseBody;
 use super::routes::{Route, RouteAuth};
 use super::state::{JWKS_PATH, Shared, State};
+use super::stream::PeerAddr;
 use super::token_endpoint;
 use crate::access_log::Decision;
 use crate::authz::{self, PathRequest};
@@ -45,7 +45,7 @@ const SUPPORTS_SIGNATURES: HeaderName = HeaderName::from_static("x-registry-supp
 pub struct Gateway {
     shared: Arc<Shared>,
     serves: Serves,
-    peer: SocketAddr,
+    peer: PeerAddr,
     worker: usize,
 }
 
@@ -60,7 +60,7 @@ pub enum Serves {
 
 impl Gateway {
     /// The service of a connection from `peer`, driven by this worker.
-    pub fn new(shared: Arc<Shared>, serves: Serves, peer: SocketAddr, worker: usize) -> Self {
+    pub fn new(shared: Arc<Shared>, serves: Serves, peer: PeerAddr, worker: usize) -> Self {
         Self { shared, serves, peer, worker }
     }
 }

@@ -12,6 +12,7 @@ use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 use super::headers::is_authority;
+use super::stream::PeerAddr;
 
 /// `X-Request-Id`.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -45,26 +46,34 @@ const MAX_REQUEST_ID: usize = 128;
 
 /// The proxies that are believed.
 #[derive(Clone, Debug, Default)]
-pub struct TrustedProxies(Vec<IpNet>);
+pub struct TrustedProxies {
+    networks: Vec<IpNet>,
+    unix: bool,
+}
 
 impl TrustedProxies {
-    /// Believes peers in these networks.
-    pub fn new(networks: Vec<IpNet>) -> Self {
-        Self(networks)
+    /// Believes peers in these networks, and if `unix` those who come over a unix socket.
+    pub fn new(networks: Vec<IpNet>, unix: bool) -> Self {
+        Self { networks, unix }
     }
 
     /// Whether this address is one of them.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.0.iter().any(|network| network.contains(&address))
+        self.networks.iter().any(|network| network.contains(&address))
+    }
+
+    /// Whether this peer is one of them.
+    pub fn trusts(&self, peer: PeerAddr) -> bool {
+        peer.ip().map_or(self.unix, |address| self.contains(address))
     }
 }
 
 /// What is known of the way a request came.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
-    /// The client: the connection's peer, or what trusted proxies say.
-    pub(crate) client: IpAddr,
+    /// The client: the connection's peer, or what trusted proxies say. None for somebody behind a unix socket.
+    pub(crate) client: Option<IpAddr>,
     /// The host that the client addressed: `Host`, or what a trusted proxy says.
     pub(crate) host: String,
     /// The id of the request.
@@ -75,9 +84,9 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// Reads the headers of a request that came over a connection from `address`.
-    pub(crate) fn new(address: SocketAddr, host: &str, headers: &HeaderMap, trusted: &TrustedProxies) -> Self {
-        let peer = address.ip().to_canonical();
-        if !trusted.contains(peer) {
+    pub(crate) fn new(address: PeerAddr, host: &str, headers: &HeaderMap, trusted: &TrustedProxies) -> Self {
+        let peer = address.ip();
+        if !trusted.trusts(address) {
             return Self { client: peer, host: host.to_owned(), request_id: fresh_id(), chain: None };
         }
         let told = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
@@ -86,7 +95,7 @@ impl Peer {
             let told: Vec<String> = forwarded(headers, "for").collect();
             (!told.is_empty()).then(|| told.join(", "))
         });
-        let client = chain.as_deref().and_then(|chain| first_untrusted(chain, trusted)).unwrap_or(peer);
+        let client = chain.as_deref().and_then(|chain| first_untrusted(chain, trusted)).or(peer);
         // Of several hosts the nearest proxy's is the last.
         let host = told(X_FORWARDED_HOST)
             .map(str::to_owned)
@@ -98,17 +107,22 @@ impl Peer {
     }
 
     /// Tells the upstream about the client, in place of whatever the client said.
-    pub(crate) fn describe(&self, headers: &mut HeaderMap, address: SocketAddr, scheme: &str) {
+    pub(crate) fn describe(&self, headers: &mut HeaderMap, address: PeerAddr, scheme: &str) {
         for name in OTHERS {
             headers.remove(name);
         }
-        let peer = address.ip().to_canonical();
-        let forwarded_for = match &self.chain {
-            Some(chain) => format!("{chain}, {peer}"),
-            None => peer.to_string(),
+        let forwarded_for = match (&self.chain, address.ip()) {
+            (Some(chain), Some(peer)) => format!("{chain}, {peer}"),
+            (Some(chain), None) => chain.clone(),
+            (None, Some(peer)) => peer.to_string(),
+            (None, None) => String::new(),
         };
         let mut forwarded = String::with_capacity(64);
-        let node = if self.client.is_ipv6() { format!("\"[{}]\"", self.client) } else { self.client.to_string() };
+        let node = match self.client {
+            Some(IpAddr::V6(client)) => format!("\"[{client}]\""),
+            Some(client) => client.to_string(),
+            None => "unknown".to_owned(),
+        };
         // Writing to a string cannot fail.
         let _ = write!(forwarded, "for={node};host=\"{}\";proto={scheme}", self.host);
         for (name, text) in [
@@ -119,8 +133,8 @@ impl Peer {
             (X_REQUEST_ID, &*self.request_id),
         ] {
             match HeaderValue::from_str(text) {
-                Ok(value) => drop(headers.insert(name, value)),
-                Err(_) => drop(headers.remove(name)),
+                Ok(value) if !value.is_empty() => drop(headers.insert(name, value)),
+                _ => drop(headers.remove(name)),
             }
         }
     }
@@ -193,14 +207,18 @@ fn fresh_id() -> Arc<str> {
 mod tests {
     use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-    use super::{Peer, TrustedProxies};
+    use super::{Peer, PeerAddr, TrustedProxies};
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
     }
 
+    fn ip(text: &str) -> PeerAddr {
+        PeerAddr::Ip(text.parse().unwrap())
+    }
+
     fn trusted() -> TrustedProxies {
-        TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()])
+        TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()], false)
     }
 
     #[test]
@@ -214,9 +232,9 @@ mod tests {
             ("x-real-ip", "1.2.3.4"),
             ("x-forwarded-uri", "/admin"),
         ]);
-        let address = "192.0.2.1:1000".parse().unwrap();
+        let address = ip("192.0.2.1:1000");
         let peer = Peer::new(address, "gw", &said, &trusted());
-        assert_eq!(peer.client.to_string(), "192.0.2.1");
+        assert_eq!(peer.client.unwrap().to_string(), "192.0.2.1");
         assert_ne!(&*peer.request_id, "mine");
         peer.describe(&mut said, address, "http");
         assert_eq!(said["x-forwarded-for"], "192.0.2.1");
@@ -229,9 +247,9 @@ mod tests {
     #[test]
     fn a_trusted_proxy_is_believed_up_to_the_first_stranger() {
         let mut said = headers(&[("x-forwarded-for", "6.6.6.6, 192.0.2.7, 10.1.1.1"), ("x-request-id", "abc-1")]);
-        let address = "10.0.0.1:1000".parse().unwrap();
+        let address = ip("10.0.0.1:1000");
         let peer = Peer::new(address, "gw", &said, &trusted());
-        assert_eq!(peer.client.to_string(), "192.0.2.7");
+        assert_eq!(peer.client.unwrap().to_string(), "192.0.2.7");
         assert_eq!(&*peer.request_id, "abc-1");
         peer.describe(&mut said, address, "https");
         assert_eq!(said["x-forwarded-for"], "6.6.6.6, 192.0.2.7, 10.1.1.1, 10.0.0.1");
@@ -243,24 +261,46 @@ mod tests {
             ("forwarded", "for=6.6.6.6;host=evil, For=\"192.0.2.7:4711\";Proto=https;Host=\"registry.example:5000\""),
             ("forwarded", "for=\"10.1.1.1\""),
         ]);
-        let address = "10.0.0.1:1000".parse().unwrap();
+        let address = ip("10.0.0.1:1000");
         let peer = Peer::new(address, "gw", &said, &trusted());
-        assert_eq!((peer.client.to_string().as_str(), peer.host.as_str()), ("192.0.2.7", "registry.example:5000"));
+        assert_eq!(
+            (peer.client.unwrap().to_string().as_str(), peer.host.as_str()),
+            ("192.0.2.7", "registry.example:5000")
+        );
         peer.describe(&mut said, address, "https");
         assert_eq!(said["x-forwarded-for"], "6.6.6.6, 192.0.2.7:4711, 10.1.1.1, 10.0.0.1");
         assert_eq!(said["forwarded"], "for=192.0.2.7;host=\"registry.example:5000\";proto=https");
         let ipv6 = headers(&[("forwarded", "for=\"[2001:db8::1]:80\";host=\"a b\"")]);
         let peer = Peer::new(address, "gw", &ipv6, &trusted());
-        assert_eq!((peer.client.to_string().as_str(), peer.host.as_str()), ("2001:db8::1", "gw"));
+        assert_eq!((peer.client.unwrap().to_string().as_str(), peer.host.as_str()), ("2001:db8::1", "gw"));
         let both = headers(&[("forwarded", "for=6.6.6.6"), ("x-forwarded-for", "192.0.2.7")]);
-        assert_eq!(Peer::new(address, "gw", &both, &trusted()).client.to_string(), "192.0.2.7");
+        assert_eq!(Peer::new(address, "gw", &both, &trusted()).client.unwrap().to_string(), "192.0.2.7");
     }
 
     #[test]
     fn nonsense_from_a_trusted_proxy_falls_back_to_it() {
         let said = headers(&[("x-forwarded-for", "unknown"), ("x-request-id", "a b\tc")]);
-        let peer = Peer::new("[::ffff:10.0.0.1]:1".parse().unwrap(), "gw", &said, &trusted());
-        assert_eq!(peer.client.to_string(), "10.0.0.1");
+        let peer = Peer::new(ip("[::ffff:10.0.0.1]:1"), "gw", &said, &trusted());
+        assert_eq!(peer.client.unwrap().to_string(), "10.0.0.1");
         assert_ne!(&*peer.request_id, "a b\tc");
+    }
+
+    #[test]
+    fn a_unix_peer_has_no_address_and_is_believed_only_where_the_configuration_says_so() {
+        let said = || headers(&[("x-forwarded-for", "192.0.2.7, 10.1.1.1"), ("forwarded", "for=192.0.2.7")]);
+        let stranger = Peer::new(PeerAddr::Unix, "gw", &said(), &trusted());
+        assert_eq!(stranger.client, None);
+        let mut told = said();
+        stranger.describe(&mut told, PeerAddr::Unix, "http");
+        assert!(!told.contains_key("x-forwarded-for"), "{told:?}");
+        assert_eq!(told["forwarded"], "for=unknown;host=\"gw\";proto=http");
+
+        let trusted = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()], true);
+        let proxy = Peer::new(PeerAddr::Unix, "gw", &said(), &trusted);
+        assert_eq!(proxy.client.unwrap().to_string(), "192.0.2.7");
+        let mut told = said();
+        proxy.describe(&mut told, PeerAddr::Unix, "http");
+        assert_eq!(told["x-forwarded-for"], "192.0.2.7, 10.1.1.1");
+        assert_eq!(told["forwarded"], "for=192.0.2.7;host=\"gw\";proto=http");
     }
 }

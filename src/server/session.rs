@@ -40,7 +40,7 @@ impl Known {
 pub(crate) struct Key {
     pub(crate) method: Method,
     pub(crate) target: String,
-    /// Only where a rule reads it.
+    /// Only where a rule reads it; and a unix peer has none.
     pub(crate) client: Option<IpAddr>,
 }
 

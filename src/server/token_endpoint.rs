@@ -69,7 +69,7 @@ pub(crate) async fn answer(
     state: &State,
     head: &request::Parts,
     body: Incoming,
-    client: IpAddr,
+    client: Option<IpAddr>,
     exchange: &mut Exchange,
 ) -> Result<(Response<ResponseBody>, Granted), Failure> {
     exchange.operation = Some("token");
@@ -109,7 +109,7 @@ pub(crate) async fn answer(
         Wants::Api(_) if caller.subject().is_none() => return Err(TokenRequestError::WrongCredentials.into()),
         Wants::Api(scopes) => What::Api(scopes),
         Wants::Registry(requested) => {
-            let (access, rules) = state.rules.grant_by(&caller, service, Some(client), &requested);
+            let (access, rules) = state.rules.grant_by(&caller, service, client, &requested);
             What::Registry { requested, access, rules: state.name_rules(&rules) }
         }
     };

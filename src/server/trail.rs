@@ -98,7 +98,7 @@ impl Exchange {
             time: SystemTime::now(),
             request_id: &self.peer.request_id,
             event,
-            client: Some(self.peer.client),
+            client: self.peer.client,
             caller: if event == Event::Login { &Caller::Anonymous } else { &self.caller },
             claimed: None,
             service: None,

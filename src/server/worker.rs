@@ -16,18 +16,18 @@ use std::time::Duration;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tower_service::Service;
 
 use super::connection::{self, ConnectionInfo, LiveSettings};
-use super::listener::Listeners;
+use super::listener::{Acceptor, Bound, Listeners, ListeningSocket};
 use super::shutdown::{Shutdown, ShutdownWatch};
+use super::stream::{PeerAddr, Stream};
 
 /// Running worker threads.
 #[derive(Debug)]
 pub struct Workers {
-    addresses: Vec<SocketAddr>,
+    bound: Vec<Bound>,
     threads: Vec<thread::JoinHandle<()>>,
     ended: mpsc::UnboundedReceiver<usize>,
 }
@@ -47,7 +47,7 @@ impl Workers {
     ) -> io::Result<Self>
     where
         W: Fn(usize) -> M + Send + Sync + 'static,
-        M: Fn(&ConnectionInfo) -> S,
+        M: Fn(&ConnectionInfo) -> S + Send + Sync + 'static,
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send + 'static,
         B: Body + Send + 'static,
@@ -55,7 +55,7 @@ impl Workers {
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         let (ending, ended) = mpsc::unbounded_channel();
-        let mut workers = Self { addresses: listeners.local_addrs().to_vec(), threads: Vec::new(), ended };
+        let mut workers = Self { bound: listeners.bound().to_vec(), threads: Vec::new(), ended };
         let make_worker = Arc::new(make_worker);
         let settings = settings.into();
 
@@ -87,9 +87,14 @@ impl Workers {
         Ok(workers)
     }
 
-    /// The addresses served, in configured order.
-    pub fn local_addrs(&self) -> &[SocketAddr] {
-        &self.addresses
+    /// Where they listen, in configured order.
+    pub fn bound(&self) -> &[Bound] {
+        &self.bound
+    }
+
+    /// The addresses among that.
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.bound.iter().filter_map(Bound::tcp).collect()
     }
 
     /// Waits for the next worker that ends, and returns its number; `None` when none is left.
@@ -118,32 +123,35 @@ impl Drop for Ending {
 
 async fn work<M, S, B>(
     index: usize,
-    sockets: Vec<std::net::TcpListener>,
+    sockets: Vec<ListeningSocket>,
     settings: LiveSettings,
     global: ShutdownWatch,
     make_service: M,
 ) -> io::Result<()>
 where
-    M: Fn(&ConnectionInfo) -> S,
+    M: Fn(&ConnectionInfo) -> S + Send + Sync + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
     B: Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let listeners = sockets.into_iter().map(TcpListener::from_std).collect::<io::Result<Vec<_>>>()?;
+    let acceptors = sockets.into_iter().map(Acceptor::new).collect::<io::Result<Vec<_>>>()?;
     let shutdown = Shutdown::new();
     let following = shutdown.clone();
     tokio::spawn(async move { following.follow(global).await });
 
     // Every connection holds a sender; the channel ends with the last of them.
     let (alive, mut all_gone) = mpsc::channel::<Infallible>(1);
-    let begin = |listener: usize, stream: TcpStream, peer: SocketAddr| {
+    let make_service = Arc::new(make_service);
+    let begin = |listener: usize, stream: Stream, peer: PeerAddr| {
         // Fails where the client is gone already.
         let Ok(local) = stream.local_addr() else { return };
-        let service = make_service(&ConnectionInfo { peer, local, listener, worker: index });
+        let info = ConnectionInfo { peer, local, listener, worker: index };
+        let make_service = Arc::clone(&make_service);
         let (settings, watch, alive) = (settings.now(), shutdown.watch(), alive.clone());
         tokio::spawn(async move {
+            let service = make_service(&info);
             connection::serve(stream, service, settings, watch).await;
             drop(alive);
         });
@@ -152,11 +160,12 @@ where
     let mut draining = shutdown.watch();
     tokio::select! {
         () = draining.draining() => {}
-        never = accept_all(&listeners, &begin) => match never {},
+        never = accept_all(&acceptors, &begin) => match never {},
     }
-    for (position, listener) in listeners.into_iter().enumerate() {
-        for (stream, peer) in queued(listener) {
-            begin(position, stream, peer);
+    for acceptor in acceptors {
+        let listener = acceptor.address;
+        for (stream, peer) in acceptor.close() {
+            begin(listener, stream, peer);
         }
     }
     drop(alive);
@@ -165,16 +174,16 @@ where
     Ok(())
 }
 
-async fn accept_all(listeners: &[TcpListener], begin: &impl Fn(usize, TcpStream, SocketAddr)) -> Infallible {
+async fn accept_all(acceptors: &[Acceptor], begin: &impl Fn(usize, Stream, PeerAddr)) -> Infallible {
     let mut next = 0;
     let mut backoff = Backoff::default();
     loop {
-        let (position, outcome) = accept_any(listeners, next).await;
+        let (position, outcome) = accept_any(acceptors, next).await;
         next = position + 1;
         match outcome {
             Ok((stream, peer)) => {
                 backoff.succeeded();
-                begin(position, stream, peer);
+                begin(acceptors[position].address, stream, peer);
             }
             Err(error) => {
                 let failure = backoff.failed(&error);
@@ -190,32 +199,17 @@ async fn accept_all(listeners: &[TcpListener], begin: &impl Fn(usize, TcpStream,
 }
 
 /// Accepts from whichever socket has a connection, beginning with the one after the last, so that none starves.
-async fn accept_any(listeners: &[TcpListener], first: usize) -> (usize, io::Result<(TcpStream, SocketAddr)>) {
+async fn accept_any(acceptors: &[Acceptor], first: usize) -> (usize, io::Result<(Stream, PeerAddr)>) {
     poll_fn(|cx| {
-        let count = listeners.len();
+        let count = acceptors.len();
         for position in (0..count).map(|offset| (first + offset) % count) {
-            if let Poll::Ready(outcome) = listeners[position].poll_accept(cx) {
+            if let Poll::Ready(outcome) = acceptors[position].poll_accept(cx) {
                 return Poll::Ready((position, outcome));
             }
         }
         Poll::Pending
     })
     .await
-}
-
-/// What the kernel has accepted for a listener that is about to be closed, which would reset them.
-fn queued(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
-    let Ok(listener) = listener.into_std() else { return Vec::new() };
-    let mut streams = Vec::new();
-    // Asks the kernel itself: the runtime may not have heard of the latest ones. Any error ends it, mostly "would block".
-    while let Ok((stream, peer)) = listener.accept() {
-        if stream.set_nonblocking(true).is_ok()
-            && let Ok(stream) = TcpStream::from_std(stream)
-        {
-            streams.push((stream, peer));
-        }
-    }
-    streams
 }
 
 /// What to do about errors of `accept`.

@@ -10,7 +10,7 @@ use super::site::{Site, api, target};
 use super::smuggle::{self, spellings};
 use super::{identity, plain};
 use crate::authz::{RepositoryPattern, Target as RuleTarget};
-use crate::config::{PublicUrl, RouteAuth};
+use crate::config::{Listener, PublicUrl, RouteAuth};
 use crate::server::JWKS_PATH;
 
 /// Most repositories of the rules that are tried without credentials.
@@ -23,7 +23,7 @@ pub(super) async fn examine(site: &Site<'_>, url: &PublicUrl) -> Group {
     let Some(mut way) = target(url) else { return group };
     if url.scheme == Scheme::HTTPS {
         // TLS ends in a proxy in front, and is not spoken here: its way to the gateway is taken instead.
-        let Some(listen) = site.config.server.listen.first() else { return group };
+        let Some(listen) = site.config.server.listen.iter().find_map(Listener::tcp) else { return group };
         let ip = listen.ip();
         let host = if !ip.is_unspecified() {
             ip.to_string()

@@ -42,7 +42,7 @@ error: \"localhost:5000\" is no address to listen on
   |           ^^^^^^^^^^^^^^^^
   = hint: names are not resolved here: write \"127.0.0.1:5000\"
 
-error: `listen` must be an address such as \"127.0.0.1:5000\", not a number
+error: `listen` must be an address such as \"127.0.0.1:5000\", or a table with `address`, not a number
  --> gateway.toml:3:29
   |
 3 | listen = ['localhost:5000', 5000]
@@ -271,7 +271,8 @@ fn one_error_each() {
         ("[token]\nlisten = '127.0.0.1:5000'\n".to_owned(), (5, 10), "has this address already"),
         ("[token]\nx5c = 'yes'\n".to_owned(), (5, 7), "must be true or false, not a string"),
         ("[admin]\n".to_owned(), (4, 1), "needs the key `listen`"),
-        ("[admin]\nlisten = 'unix:/run/t.sock'\n".to_owned(), (5, 10), "not built yet"),
+        ("[admin]\nlisten = 'unix:/run/t.sock'\n".to_owned(), (5, 10), "not for this listener"),
+        ("[admin]\nlisten = 'systemd:web'\n".to_owned(), (5, 10), "not for this listener"),
         ("[limits]\nheader_bytes = '1KiB'\n".to_owned(), (5, 16), "from 8KiB to 1MiB"),
         ("[limits]\nheader_bytes = '64KB'\n".to_owned(), (5, 16), "\"64KB\" is no size"),
         ("[limits]\nscopes = -1\n".to_owned(), (5, 10), "from 1 to 1000"),
@@ -367,4 +368,37 @@ fn json_says_the_same() {
             "file": "g.toml", "line": 4, "column": 2, "hint": "did you mean `token`?"
         }])
     );
+}
+
+/// Items of `server.listen` that are wrong, each with the words that say why.
+#[test]
+fn what_cannot_be_listened_on() {
+    let long = format!("'unix:/{}'", "x".repeat(108));
+    let cases = [
+        ("'unix:'", "no path of a unix socket"),
+        ("'unix:@tidegate'", "no path of a unix socket"),
+        ("'unix:/run/tidegate/'", "no path of a unix socket"),
+        (long.as_str(), "is 109 bytes long"),
+        ("'/run/t.sock'", "write \"unix:/run/t.sock\""),
+        ("'systemd:'", "names no socket"),
+        ("'systemd:a:b'", "names no socket"),
+        ("'127.0.0.1:1', { address = '127.0.0.1:1' }", "listed twice"),
+        ("'unix:a', { address = 'unix:a', mode = '0600' }", "listed twice"),
+        ("'systemd', 'systemd'", "listed twice"),
+        ("{ proxy_protocol = false }", "needs the key `address`"),
+        ("{ address = '127.0.0.1:1', port = 1 }", "unknown key `port` in `listen`"),
+        ("{ address = '127.0.0.1:1', mode = '0660' }", "for unix sockets"),
+        ("{ address = 'systemd', mode = '0660' }", "for unix sockets"),
+        ("{ address = 'unix:a', mode = '660 ' }", "are no permissions"),
+        ("{ address = 'unix:a', mode = '0888' }", "are no permissions"),
+        ("{ address = 'unix:a', mode = '4660' }", "are no permissions"),
+        ("{ address = 'unix:a', mode = 660 }", "must be permissions such as \"0660\", not a number"),
+        ("{ address = '127.0.0.1:1', proxy_protocol = 1 }", "must be true or false"),
+    ];
+    for (items, says) in cases {
+        let text = format!("[server]\npublic_url = 'http://127.0.0.1:5000'\nlisten = [{items}]\n");
+        let report = whole_file_problems(&text);
+        assert_eq!(report.matches("error: ").count(), 1, "{items}: {report}");
+        assert!(report.contains(says) && report.contains("gateway.toml:3:"), "{items}: {report}");
+    }
 }

@@ -292,8 +292,12 @@ async fn a_request_that_came_before_the_drain_is_answered_even_when_nobody_has_l
     shutdown.drain();
     // The runtime has had no turn since this socket was given to it.
     let stream = TcpStream::from_std(accepted).unwrap();
-    let serving =
-        tokio::spawn(super::serve(stream, Handler(|_| async { text("done") }), Arc::new(patient()), shutdown.watch()));
+    let serving = tokio::spawn(super::serve(
+        stream.into(),
+        Handler(|_| async { text("done") }),
+        Arc::new(patient()),
+        shutdown.watch(),
+    ));
     let mut client = Client(TcpStream::from_std(client).unwrap());
     assert!(client.rest().await.unwrap().ends_with("done"));
     drop(client);
@@ -308,7 +312,7 @@ async fn the_service_learns_where_a_connection_comes_from() {
     let workers = Workers::start("test", listeners, patient(), &shutdown, |worker| {
         move |info: &ConnectionInfo| {
             assert_eq!(info.worker, worker);
-            let text_of_it = format!("{} {} {}", info.listener, info.local, info.peer);
+            let text_of_it = format!("{} {} {}", info.listener, info.local.unwrap(), info.peer);
             Handler(move |_| {
                 let answer = text(text_of_it.clone());
                 async move { answer }
@@ -316,7 +320,7 @@ async fn the_service_learns_where_a_connection_comes_from() {
         }
     })
     .unwrap();
-    for (position, &address) in workers.local_addrs().iter().enumerate() {
+    for (position, address) in workers.local_addrs().into_iter().enumerate() {
         for _ in 0..8 {
             let mut client = Client(TcpStream::connect(address).await.unwrap());
             client.send(ONE).await;

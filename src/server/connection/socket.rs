@@ -10,18 +10,18 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 use super::activity::Activity;
+use crate::server::stream::Stream;
 
-/// A client's TCP stream.
+/// A client's stream.
 ///
 /// Dropped without [`Socket::finished`], it resets the connection instead of closing it: a response that ends early because of an
 /// error, a panic or a deadline must not look whole to a client that reads until the end.
 #[derive(Debug)]
 pub(crate) struct Socket {
-    stream: TcpStream,
+    stream: Stream,
     activity: Arc<Activity>,
     write_timeout: Duration,
     /// Runs while the client takes nothing of what we send.
@@ -31,7 +31,7 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    pub(crate) fn new(stream: TcpStream, activity: Arc<Activity>, write_timeout: Duration) -> Self {
+    pub(crate) fn new(stream: Stream, activity: Arc<Activity>, write_timeout: Duration) -> Self {
         Self { stream, activity, write_timeout, stalled: None, eof: false, finished: false }
     }
 
@@ -71,7 +71,7 @@ impl Drop for Socket {
     fn drop(&mut self) {
         if !self.finished {
             // Best effort: on failure the socket is broken already.
-            let _ = self.stream.set_zero_linger();
+            let _ = self.stream.reset_when_dropped();
         }
     }
 }

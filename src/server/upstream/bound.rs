@@ -35,18 +35,21 @@ pub(crate) enum CallerKey {
     User(UserName),
     /// Somebody who did not: an address, of IPv6 the network that one household has.
     Address(IpAddr),
+    /// Somebody of whom nothing is known but that they are on this machine.
+    Local,
 }
 
 impl CallerKey {
     /// Of a caller at this address.
-    pub(crate) fn new(caller: &Caller, client: IpAddr) -> Self {
+    pub(crate) fn new(caller: &Caller, client: Option<IpAddr>) -> Self {
         match (caller.name(), client) {
             (Some(name), _) => Self::User(name.clone()),
-            (None, IpAddr::V6(address)) => {
+            (None, Some(IpAddr::V6(address))) => {
                 let network = address.to_bits() & !u128::from(u64::MAX);
                 Self::Address(Ipv6Addr::from_bits(network).into())
             }
-            (None, address) => Self::Address(address),
+            (None, Some(address)) => Self::Address(address),
+            (None, None) => Self::Local,
         }
     }
 }

@@ -114,10 +114,11 @@ async fn without_a_queue_nobody_waits() {
 
 #[test]
 fn strangers_are_told_apart_by_their_network() {
-    let at = |address: &str| CallerKey::new(&Caller::Anonymous, address.parse::<IpAddr>().unwrap());
+    let at = |address: &str| CallerKey::new(&Caller::Anonymous, address.parse::<IpAddr>().ok());
     assert_eq!(at("2001:db8::1"), at("2001:db8::ffff:1"));
     assert_ne!(at("2001:db8::1"), at("2001:db8:0:1::1"));
     assert_ne!(at("192.0.2.1"), at("192.0.2.2"));
+    assert_ne!(at("192.0.2.1"), CallerKey::new(&Caller::Anonymous, None));
 }
 
 /// What happens in a schedule; the numbers pick among those that there are.
