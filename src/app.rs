@@ -20,11 +20,13 @@ pub use keys::{key_ring, load_keys, ring_of};
 pub use logs::log_format;
 
 use crate::access_log::LogWriter;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::keys::KeyRing;
 use crate::lifecycle::Running;
-use crate::server::admin::AdminServer;
-use crate::server::connection::ConnectionInfo;
+use crate::metrics::Metrics;
+use crate::server::admin::{AdminServer, Pages};
+use crate::server::connection::{ConnectionInfo, ConnectionSettings};
 use crate::server::listener::{Address, Bound, Inherited, Listeners};
 use crate::server::shutdown::Shutdown;
 use crate::server::worker::Workers;
@@ -49,7 +51,8 @@ pub fn start(config: Config, ring: KeyRing) -> Result<Started, StartError> {
     // Before there are threads.
     let inherited = if passed_on { Inherited::from_environment() } else { Inherited::none() };
     let log = LogWriter::start(&logs::log_settings(&config.log))?;
-    let settings = settings::connection_settings(&config);
+    let metrics = Metrics::new();
+    let settings = settings::connection_settings(&config, &metrics);
     let workers = NonZeroUsize::new(config.server.workers).unwrap_or(NonZeroUsize::MIN);
     let main_addresses = addresses.len();
     addresses.extend(config.token.listen.map(Address::from));
@@ -57,11 +60,14 @@ pub fn start(config: Config, ring: KeyRing) -> Result<Started, StartError> {
     let drain_timeout = config.server.drain_timeout;
 
     let status = Status::new();
-    let (state, probes) = state::state(config, ring, &status)?;
+    let (state, probes) = state::state(config, ring, &status, &metrics)?;
     let listeners = Listeners::open(&addresses, inherited, workers)?;
-    let admin =
-        admin_address.map(|address| AdminServer::start(address, settings.clone(), status.clone())).transpose()?;
-    let shared = Shared::new(state, log.clone());
+    let pages = Pages { status: status.clone(), metrics: metrics.clone(), log: log.clone() };
+    // What probes and Prometheus do is no traffic.
+    let uncounted = ConnectionSettings { metrics: None, ..settings.clone() };
+    let admin = admin_address.map(|address| AdminServer::start(address, uncounted, pages)).transpose()?;
+    metrics.configured(Clock::System.now());
+    let shared = Shared::new(state, log.clone(), metrics);
     let shutdown = Shutdown::new();
     let workers = Workers::start("worker", listeners, settings, &shutdown, move |worker| {
         if worker == 0 {

@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use cells::{Counters, Level, Times};
 pub use labels::{
-    Action, Answer, CacheKind, Grant, Handshake, Label, Link, LoginFailure, Lookup, Outcome, Protocol, Refusal, Reload,
-    Retry, Route, Status, Throttle, TokenResult,
+    Action, Answer, CacheKind, Grant, Handshake, Label, Link, LoginFailure, Outcome, Protocol, Refusal, Reload, Retry,
+    Route, Status, Throttle, TokenResult,
 };
 pub use named::{AddressMetrics, InFlight, MemberMetrics, UpstreamMetrics, Waiting};
 use named::{Names, OfMember, OfUpstream};
@@ -31,6 +31,13 @@ use crate::access_log::{Decision, LogWriter};
 /// The numbers of one gateway process. Clones are the same numbers.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics(Arc<Numbers>);
+
+/// Handles are the same where they count together.
+impl PartialEq for Metrics {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
 
 #[derive(Debug, Default)]
 struct Numbers {
@@ -51,7 +58,7 @@ struct Numbers {
     tokens: Counters<(Grant, TokenResult)>,
     login_failures: Counters<(LoginFailure,)>,
     throttled: Counters<(Throttle,)>,
-    lookups: Counters<(CacheKind, Lookup)>,
+    lookups: Counters<(CacheKind, bool)>,
     members: Names<OfMember>,
     upstreams: Names<OfUpstream>,
 
@@ -193,8 +200,8 @@ impl Metrics {
     }
 
     /// Something was looked for in a memory.
-    pub fn lookup(&self, cache: CacheKind, result: Lookup) {
-        self.0.lookups.count((cache, result));
+    pub fn lookup(&self, cache: CacheKind, found: bool) {
+        self.0.lookups.count((cache, found));
     }
 
     /// The numbers of a member of the authn chain, for whoever asks it.

@@ -12,8 +12,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
+use tidegate::access_log::LogWriter;
 use tidegate::lifecycle::{self, Ended, Running};
-use tidegate::server::admin::AdminServer;
+use tidegate::metrics::Metrics;
+use tidegate::server::admin::{AdminServer, Pages};
 use tidegate::server::connection::{ConnectionInfo, ConnectionSettings};
 use tidegate::server::listener::Listeners;
 use tidegate::server::shutdown::Shutdown;
@@ -62,7 +64,8 @@ fn sighup_is_survived_and_sigterm_ends_with_0() {
             .unwrap();
     let address = workers.local_addrs()[0];
     let status = Status::new();
-    let admin = AdminServer::start(loopback, ConnectionSettings::default(), status.clone()).unwrap();
+    let pages = Pages { status: status.clone(), metrics: Metrics::new(), log: LogWriter::off() };
+    let admin = AdminServer::start(loopback, ConnectionSettings::default(), pages).unwrap();
     let admin_address = admin.local_addr();
     let running = Running { workers, shutdown, admin: Some(admin), status, drain_timeout: Duration::from_secs(60) };
     let ending = std::thread::spawn(move || lifecycle::run(running).unwrap());

@@ -8,13 +8,14 @@ use crate::authn::{
 };
 use crate::clock::Clock;
 use crate::config::{self, Config};
+use crate::metrics::Metrics;
 
 /// How many checks of passwords may wait for each that runs, before log-ins are answered with 429.
 const WAITING: usize = 8;
 /// How many verified passwords are remembered.
 const REMEMBERED: usize = 10_000;
 
-pub(super) fn chain(config: &Config, clock: &Clock) -> Result<Chain, StartError> {
+pub(super) fn chain(config: &Config, clock: &Clock, metrics: &Metrics) -> Result<Chain, StartError> {
     let at_once = config.limits.password_hashing;
     let hasher = Arc::new(Hasher::new(at_once, at_once * WAITING));
     let mut members: Vec<Box<dyn Member>> = Vec::new();
@@ -50,5 +51,6 @@ pub(super) fn chain(config: &Config, clock: &Clock) -> Result<Chain, StartError>
         expires: key.expires,
     });
     let keys = ApiKeys::new(keys, clock.clone());
-    Ok(Chain::new(members, groups, &config.identity.reserved, settings)?.with(clients, keys))
+    let chain = Chain::new(members, groups, &config.identity.reserved, settings)?;
+    Ok(chain.with(clients, keys).measured(metrics.clone()))
 }

@@ -1,10 +1,11 @@
 //! Settings of the server that are the same for every listener.
 
 use crate::config::Config;
+use crate::metrics::Metrics;
 use crate::server::connection::ConnectionSettings;
 use crate::server::linger::LingerSettings;
 
-pub(super) fn connection_settings(config: &Config) -> ConnectionSettings {
+pub(super) fn connection_settings(config: &Config, metrics: &Metrics) -> ConnectionSettings {
     ConnectionSettings {
         header_timeout: config.server.header_timeout,
         idle_timeout: config.server.idle_timeout,
@@ -12,5 +13,6 @@ pub(super) fn connection_settings(config: &Config) -> ConnectionSettings {
         max_headers: config.limits.header_count,
         max_header_size: config.limits.header_bytes,
         linger: LingerSettings::default(),
+        metrics: Some(metrics.clone()),
     }
 }

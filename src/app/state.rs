@@ -11,11 +11,17 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::identity::StripList;
 use crate::keys::KeyRing;
+use crate::metrics::Metrics;
 use crate::server::{Markers, PublicName, PublicNames, State, TrustedProxies};
 use crate::status::Status;
 use crate::token::{self, Cache, Issuer, Verifier};
 
-pub(super) fn state(config: Config, ring: KeyRing, status: &Status) -> Result<(State, Probes), StartError> {
+pub(super) fn state(
+    config: Config,
+    ring: KeyRing,
+    status: &Status,
+    metrics: &Metrics,
+) -> Result<(State, Probes), StartError> {
     let clock = Clock::System;
     let ring = Arc::new(ring);
     let token = token::Settings {
@@ -24,9 +30,9 @@ pub(super) fn state(config: Config, ring: KeyRing, status: &Status) -> Result<(S
         ttl: config.token.ttl,
         api_ttl: config.api.token_ttl.unwrap_or(config.token.ttl),
     };
-    let chain = chain(&config, &clock)?;
+    let chain = chain(&config, &clock, metrics)?;
     let names = names(&config);
-    let upstreams = upstreams(&config, &names)?;
+    let upstreams = upstreams(&config, &names, metrics)?;
     let routes = routes(&config, &upstreams)?;
     let probes = probes(&config, &upstreams, status);
     // What a key says it says to us; whatever the route, no upstream learns of it.
@@ -44,7 +50,7 @@ pub(super) fn state(config: Config, ring: KeyRing, status: &Status) -> Result<(S
         markers: Markers::new(&ring)?,
         issuer: Issuer::new(Arc::clone(&ring), token.clone(), clock.clone())?,
         verifier: Verifier::new(ring, token, clock.clone()),
-        sessions: Cache::new(config.limits.token_cache),
+        sessions: Cache::new(config.limits.token_cache).counted(metrics.clone()),
         key_header: config.api.key_header,
         strip,
         token_path: config.token.path,

@@ -12,6 +12,7 @@ use super::StartError;
 use crate::config::{self, Config, CreateUsers, Kind, UserAccount};
 use crate::identity::{IdentityHeader, NameRules};
 use crate::jq::Filter;
+use crate::metrics::Metrics;
 use crate::pulp::Paths;
 use crate::secret::Secret;
 use crate::server::{
@@ -32,9 +33,13 @@ pub(super) struct Wired<'a> {
 }
 
 /// The upstreams of a configuration, in its order.
-pub(super) fn upstreams<'a>(config: &'a Config, names: &PublicNames) -> Result<Vec<Wired<'a>>, StartError> {
+pub(super) fn upstreams<'a>(
+    config: &'a Config,
+    names: &PublicNames,
+    metrics: &Metrics,
+) -> Result<Vec<Wired<'a>>, StartError> {
     let wire = |(index, configured): (usize, &'a config::Upstream)| {
-        let settings = settings(config, index, configured);
+        let settings = settings(config, index, configured, metrics);
         if let Some(spool) = &settings.spool {
             let failed = |source| StartError::Spool { directory: spool.directory.clone(), source };
             spool.prepare().map_err(failed)?;
@@ -94,7 +99,7 @@ pub(super) fn basic(upstream: &config::Upstream, username: &str, password: &Secr
     Ok(value)
 }
 
-fn settings(config: &Config, index: usize, upstream: &config::Upstream) -> UpstreamSettings {
+fn settings(config: &Config, index: usize, upstream: &config::Upstream, metrics: &Metrics) -> UpstreamSettings {
     let of_registry =
         config.routes.iter().any(|route| route.upstream == index && route.auth == config::RouteAuth::Registry);
     let prefix = config.routes.iter().find(|route| route.upstream == index).map(|route| route.prefix.clone());
@@ -121,6 +126,7 @@ fn settings(config: &Config, index: usize, upstream: &config::Upstream) -> Upstr
         }),
         retry_after: retry_after(guards.retry_after),
         passed_headers: guards.pass_headers.iter().map(|header| passed_header(*header)).collect(),
+        metrics: metrics.upstream(&upstream.name),
     }
 }
 

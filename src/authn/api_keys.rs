@@ -61,6 +61,11 @@ impl ApiKeys {
         Self { by_hash: keys.into_iter().map(entry).collect(), clock }
     }
 
+    /// Whether there is no key.
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_hash.is_empty()
+    }
+
     /// Whose key this is. The time is asked at each call.
     pub(super) fn find(&self, key: &Secret) -> Result<&Arc<Subject>, KeyRefused> {
         let entry = self.by_hash.get(&KeyHash::of(key)).ok_or(KeyRefused::Unknown)?;

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::api_keys::{API_KEYS, ApiKeys, KeyRefused};
 use super::cache::{Key, Keyed, NoRandomness, Verified};
@@ -16,6 +16,7 @@ use super::hasher::{Hasher, HashingError};
 use super::member::{Lookup, Member, Outcome, Trouble};
 use super::password::Cost;
 use crate::clock::Clock;
+use crate::metrics::{Answer, CacheKind, MemberMetrics, Metrics};
 use crate::secret::Secret;
 use crate::subject::{Subject, UserName};
 
@@ -71,6 +72,11 @@ pub struct Chain {
     keyed: Keyed,
     verified: Verified,
     flights: Flights<Key, Verdict>,
+    metrics: Option<Metrics>,
+    /// Of each member, in their order.
+    of_members: Vec<MemberMetrics>,
+    of_clients: MemberMetrics,
+    of_keys: MemberMetrics,
 }
 
 impl Chain {
@@ -93,7 +99,25 @@ impl Chain {
             keyed: Keyed::new()?,
             verified: Verified::new(remembered, remember, clock),
             flights: Flights::new(),
+            metrics: None,
+            of_members: Vec::new(),
+            of_clients: MemberMetrics::default(),
+            of_keys: MemberMetrics::default(),
         })
+    }
+
+    /// Counts and times answers there.
+    #[must_use]
+    pub fn measured(mut self, metrics: Metrics) -> Self {
+        self.of_members = self.members.iter().map(|member| metrics.member(member.name())).collect();
+        if !self.clients.is_empty() {
+            self.of_clients = metrics.member(CLIENTS);
+        }
+        if !self.api_keys.is_empty() {
+            self.of_keys = metrics.member(API_KEYS);
+        }
+        self.metrics = Some(metrics);
+        self
     }
 
     /// With these OAuth2 clients and API keys.
@@ -124,21 +148,41 @@ impl Chain {
         let work = async {
             let name = UserName::parse(id).ok().filter(|name| !self.is_reserved(name));
             let choice = |len| self.keyed.choice(id, len);
-            let found = self.clients.verify(&self.hasher, name.as_ref(), secret, choice).await?;
-            found.map(|subject| self.complete(subject)).ok_or(Refused::Wrong)
+            let began = Instant::now();
+            let found = self.clients.verify(&self.hasher, name.as_ref(), secret, choice).await;
+            let answer = match &found {
+                Ok(Some(_)) => Answer::Accepted,
+                Ok(None) => Answer::Wrong,
+                Err(HashingError::Busy) => Answer::Busy,
+                Err(HashingError::Broken) => Answer::Unavailable,
+            };
+            self.of_clients.answered(answer, began.elapsed());
+            found?.map(|subject| self.complete(subject)).ok_or(Refused::Wrong)
         };
         self.remembered(key, work).await
     }
 
     /// Says whose API key this is. Its time is asked at each call.
     pub fn authenticate_key(&self, key: &Secret) -> Result<Arc<Subject>, KeyRefused> {
-        let subject = self.api_keys.find(key)?;
+        let began = Instant::now();
+        let found = self.api_keys.find(key);
+        let answer = match &found {
+            Ok(_) => Answer::Accepted,
+            Err(KeyRefused::Unknown) => Answer::Unknown,
+            Err(KeyRefused::Expired(_)) => Answer::Wrong,
+        };
+        self.of_keys.answered(answer, began.elapsed());
+        let subject = found?;
         if self.is_reserved(&subject.name) { Err(KeyRefused::Unknown) } else { Ok(self.complete(subject)) }
     }
 
     /// The answer that is remembered for `key`, or else that of `work`, done once for all who ask meanwhile.
     async fn remembered(&self, key: Key, work: impl Future<Output = Verdict>) -> Verdict {
-        if let Some(subject) = self.verified.recall(&key) {
+        let remembered = self.verified.recall(&key);
+        if let Some(metrics) = &self.metrics {
+            metrics.lookup(CacheKind::Password, remembered.is_some());
+        }
+        if let Some(subject) = remembered {
             return Ok(subject);
         }
         let work = async {
@@ -197,8 +241,13 @@ impl Chain {
         if self.is_reserved(&name) {
             return self.unknown(user, password).await;
         }
-        for member in &self.members {
-            match ask(&**member, &name, password).await {
+        for (index, member) in self.members.iter().enumerate() {
+            let began = Instant::now();
+            let outcome = ask(&**member, &name, password).await;
+            if let Some(metrics) = self.of_members.get(index) {
+                metrics.answered(outcome.answer(), began.elapsed());
+            }
+            match outcome {
                 Outcome::UnknownHere => {}
                 Outcome::Wrong => return Err(Refused::Wrong),
                 Outcome::Accepted(subject) if self.is_reserved(&subject.name) => return Err(Refused::Wrong),

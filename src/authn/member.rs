@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::hasher::HashingError;
 use super::password::Cost;
+use crate::metrics;
 use crate::secret::Secret;
 use crate::subject::{Subject, UserName};
 
@@ -24,6 +25,19 @@ pub enum Outcome {
     Wrong,
     /// The member cannot say. Nobody else is asked: a later member may hold a different person of that name.
     Unavailable(Trouble),
+}
+
+impl Outcome {
+    /// What it is counted as.
+    pub(super) fn answer(&self) -> metrics::Answer {
+        match self {
+            Self::Accepted(_) => metrics::Answer::Accepted,
+            Self::UnknownHere => metrics::Answer::Unknown,
+            Self::Wrong => metrics::Answer::Wrong,
+            Self::Unavailable(Trouble::Busy) => metrics::Answer::Busy,
+            Self::Unavailable(Trouble::Failed(_)) => metrics::Answer::Unavailable,
+        }
+    }
 }
 
 /// Why a member cannot say.

@@ -19,7 +19,9 @@ use tokio::time::timeout;
 use tower_service::Service;
 
 use super::{Ended, Running, Signal, until_the_end};
-use crate::server::admin::AdminServer;
+use crate::access_log::LogWriter;
+use crate::metrics::Metrics;
+use crate::server::admin::{AdminServer, Pages};
 use crate::server::connection::{ConnectionInfo, ConnectionSettings};
 use crate::server::listener::Listeners;
 use crate::server::shutdown::Shutdown;
@@ -77,7 +79,8 @@ fn start(drain_timeout: Duration, worker_panics: bool) -> Gateway {
     })
     .unwrap();
     let status = Status::new();
-    let admin = AdminServer::start(loopback, ConnectionSettings::default(), status.clone()).unwrap();
+    let pages = Pages { status: status.clone(), metrics: Metrics::new(), log: LogWriter::off() };
+    let admin = AdminServer::start(loopback, ConnectionSettings::default(), pages).unwrap();
     let admin_address = admin.local_addr();
     let (signals, receiver) = mpsc::unbounded_channel();
     let running = Running { workers, shutdown, admin: Some(admin), status, drain_timeout };

@@ -315,7 +315,9 @@ mod tests {
         }
         let times = Times::<(Protocol,)>::default();
         let taken = [0, 1_000_000, 1_000_001, 600_000_000_000, 600_000_000_001];
-        taken.iter().for_each(|nanos| times.took((Protocol::Http2,), Duration::from_nanos(*nanos)));
+        for nanos in taken {
+            times.took((Protocol::Http2,), Duration::from_nanos(nanos));
+        }
         let buckets = times.buckets(1);
         assert_eq!((buckets[0], buckets[1], buckets[15], buckets[16]), (2, 1, 1, 1));
         assert_eq!(times.sum(1), taken.iter().sum::<u64>());

@@ -1,10 +1,9 @@
 //! The names and meanings of all metrics, in the order of `/metrics`.
 
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError};
 
-use super::named::{OfMember, OfUpstream};
-use super::text::{Family, Form, Text};
+use super::text::{Family, Form, Named, Text};
 use super::{Numbers, process};
 use crate::access_log::LogWriter;
 
@@ -59,82 +58,111 @@ fn callers(text: &mut Text, numbers: &Numbers) {
         .counters(&[], &numbers.throttled);
     text.counter("tidegate_cache_lookups_total", "Look-ups in the gateway's memories.").counters(&[], &numbers.lookups);
     let members = numbers.members.held();
-    let each = |family: &mut Family<'_>, tell: &dyn Fn(&mut Family<'_>, &[(&str, &str)], &OfMember)| {
-        members.iter().for_each(|(name, member)| tell(family, &[("member", &**name)], member));
-    };
     each(
-        &mut text.counter("tidegate_authn_answers_total", "What members of the authn chain said."),
-        &|family, named, member| family.counters(named, &member.answers),
+        "member",
+        &members,
+        text.counter("tidegate_authn_answers_total", "What members of the authn chain said."),
+        |family, named, member| family.counters(named, &member.answers),
     );
     each(
-        &mut text.histogram("tidegate_authn_duration_seconds", "How long members of the authn chain took to answer."),
-        &|family, named, member| family.times(named, &member.time),
+        "member",
+        &members,
+        text.histogram("tidegate_authn_duration_seconds", "How long members of the authn chain took to answer."),
+        |family, named, member| family.times(named, &member.time),
     );
 }
 
 fn upstreams(text: &mut Text, numbers: &Numbers) {
     let upstreams = numbers.upstreams.held();
-    let each = |family: &mut Family<'_>, tell: &dyn Fn(&mut Family<'_>, &[(&str, &str)], &OfUpstream)| {
-        upstreams.iter().for_each(|(name, upstream)| tell(family, &[("upstream", &**name)], upstream));
-    };
     each(
-        &mut text.counter("tidegate_upstream_requests_total", "Requests for an upstream, by what came of them."),
-        &|family, named, of| family.counters(named, &of.requests),
+        "upstream",
+        &upstreams,
+        text.counter("tidegate_upstream_requests_total", "Requests for an upstream, by what came of them."),
+        |family, named, of| family.counters(named, &of.requests),
     );
     each(
-        &mut text.histogram(
+        "upstream",
+        &upstreams,
+        text.histogram(
             "tidegate_upstream_response_seconds",
             "From the start of sending a request to the head of the upstream's response.",
         ),
-        &|family, named, of| family.times(named, &of.response_time),
+        |family, named, of| family.times(named, &of.response_time),
     );
     each(
-        &mut text.gauge("tidegate_upstream_requests_in_flight", "Requests that an upstream has."),
-        &|family, named, of| family.value(named, of.in_flight.value()),
+        "upstream",
+        &upstreams,
+        text.gauge("tidegate_upstream_requests_in_flight", "Requests that an upstream has."),
+        |family, named, of| family.value(named, of.in_flight.value()),
     );
     each(
-        &mut text.gauge("tidegate_upstream_queue_length", "Requests that wait for their turn at an upstream."),
-        &|family, named, of| family.value(named, of.queue.value()),
+        "upstream",
+        &upstreams,
+        text.gauge("tidegate_upstream_queue_length", "Requests that wait for their turn at an upstream."),
+        |family, named, of| family.value(named, of.queue.value()),
     );
     each(
-        &mut text.histogram(
+        "upstream",
+        &upstreams,
+        text.histogram(
             "tidegate_upstream_queue_wait_seconds",
-            "How long requests waited for their turn, of those that did.",
+            "How long requests waited for their turn, at an upstream with a bound.",
         ),
-        &|family, named, of| family.times(named, &of.queue_wait),
+        |family, named, of| family.times(named, &of.queue_wait),
     );
     each(
-        &mut text.counter("tidegate_upstream_connections_total", "Connections to an upstream that requests went over."),
-        &|family, named, of| family.counters(named, &of.links),
+        "upstream",
+        &upstreams,
+        text.counter("tidegate_upstream_connections_total", "Connections to an upstream that requests went over."),
+        |family, named, of| family.counters(named, &of.links),
     );
     each(
-        &mut text.counter("tidegate_upstream_retries_total", "Requests that were sent to an upstream once more."),
-        &|family, named, of| family.counters(named, &of.retries),
+        "upstream",
+        &upstreams,
+        text.counter("tidegate_upstream_retries_total", "Requests that were sent to an upstream once more."),
+        |family, named, of| family.counters(named, &of.retries),
     );
     each(
-        &mut text.counter(
+        "upstream",
+        &upstreams,
+        text.counter(
             "tidegate_upstream_retries_refused_total",
             "Requests that were not sent once more, for want of budget.",
         ),
-        &|family, named, of| family.counters(named, &of.retries_refused),
+        |family, named, of| family.counters(named, &of.retries_refused),
     );
     each(
-        &mut text.gauge("tidegate_upstream_healthy", "Whether an address of an upstream answers."),
-        &|family, named, of| {
+        "upstream",
+        &upstreams,
+        text.gauge("tidegate_upstream_healthy", "Whether an address of an upstream answers."),
+        |family, named, of| {
             for (address, of) in of.addresses.held() {
                 family.value(&[named, &[("address", &*address)]].concat(), of.healthy.load(Relaxed).into());
             }
         },
     );
     each(
-        &mut text
-            .counter("tidegate_upstream_ejections_total", "How often an address was taken out for how it answered."),
-        &|family, named, of| {
+        "upstream",
+        &upstreams,
+        text.counter("tidegate_upstream_ejections_total", "How often an address was taken out for how it answered."),
+        |family, named, of| {
             for (address, of) in of.addresses.held() {
                 family.counters(&[named, &[("address", &*address)]].concat(), &of.ejections);
             }
         },
     );
+}
+
+/// One family with what each name has of it.
+fn each<T>(
+    label: &str,
+    held: &[(Arc<str>, Arc<T>)],
+    mut family: Family<'_>,
+    tell: impl Fn(&mut Family<'_>, Named<'_>, &T),
+) {
+    for (name, numbers) in held {
+        tell(&mut family, &[(label, &**name)], numbers);
+    }
 }
 
 fn gateway(text: &mut Text, numbers: &Numbers, ready: bool, log: &LogWriter) {

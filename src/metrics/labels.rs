@@ -221,13 +221,13 @@ label! {
     }
 }
 
-label! {
-    /// Whether what was looked for was there.
-    Lookup = "result" {
-        /// It was.
-        Hit = "hit",
-        /// It was not.
-        Miss = "miss",
+/// Whether what was looked for was there.
+impl Label for bool {
+    const NAME: &'static str = "result";
+    const VALUES: &'static [&'static str] = &["miss", "hit"];
+
+    fn index(self) -> usize {
+        self.into()
     }
 }
 

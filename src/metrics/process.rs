@@ -34,13 +34,14 @@ pub(super) fn tell(text: &mut Text) {
     if let Some(limit) = limits.as_deref().and_then(|limits| line(limits, "Max open files")) {
         most.value(&[], limit);
     }
-    let mut start = text.gauge("process_start_time_seconds", "When the process was started, in seconds since 1970.");
+    let mut began = text.gauge("process_start_time_seconds", "When the process was started, in seconds since 1970.");
     let machine = fs::read_to_string("/proc/stat").ok();
     if let (Some([since_boot]), Some(boot)) = (
         stat.as_deref().and_then(|stat| fields(stat, [22])),
         machine.as_deref().and_then(|machine| line(machine, "btime")),
     ) {
-        start.fraction(&[], boot as f64 + since_boot / TICKS);
+        // Exact until the year 2106.
+        began.fraction(&[], f64::from(u32::try_from(boot).unwrap_or(u32::MAX)) + since_boot / TICKS);
     }
 }
 

@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{
-    Action, Answer, CacheKind, Expiry, Form, Grant, Handshake, Link, LoginFailure, Lookup, Metrics, Outcome, Protocol,
-    Refusal, Reload, Request, Retry, Route, Throttle, TokenResult, Usage,
+    Action, Answer, CacheKind, Expiry, Form, Grant, Handshake, Link, LoginFailure, Metrics, Outcome, Protocol, Refusal,
+    Reload, Request, Retry, Route, Throttle, TokenResult, Usage,
 };
 use crate::access_log::{Decision, LogWriter};
 
@@ -64,7 +64,7 @@ fn connections_and_log_ins_are_counted_by_how_they_went() {
     metrics.token(Grant::Password, TokenResult::Reduced);
     metrics.login_failed(LoginFailure::ApiKey);
     metrics.throttled(Throttle::Account);
-    metrics.lookup(CacheKind::Password, Lookup::Hit);
+    metrics.lookup(CacheKind::Password, true);
     for (series, expected) in [
         ("connections_accepted_total", 2.0),
         ("connections_open", 1.0),

@@ -1,4 +1,4 @@
-//! The admin listener: `/healthz` and `/readyz`, for orchestrators and load balancers.
+//! The admin listener: `/healthz` and `/readyz`, for orchestrators and load balancers, and `/metrics`, for Prometheus.
 //!
 //! It has a thread of its own, so that it answers while workers are busy, and ends after them, so that a drain can be watched.
 
@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use tower_service::Service;
@@ -19,6 +19,8 @@ use super::connection::LiveSettings;
 use super::listener::{ListenError, Listeners};
 use super::shutdown::Shutdown;
 use super::worker::Workers;
+use crate::access_log::LogWriter;
+use crate::metrics::{Form, Metrics};
 use crate::status::Status;
 
 /// The admin listener could not be started.
@@ -41,13 +43,13 @@ pub struct AdminServer {
 }
 
 impl AdminServer {
-    /// Listens on `address` (port 0 picks a free one) and answers from `status`.
-    pub fn start(address: SocketAddr, settings: impl Into<LiveSettings>, status: Status) -> Result<Self, AdminError> {
+    /// Listens on `address` (port 0 picks a free one) and serves `pages`.
+    pub fn start(address: SocketAddr, settings: impl Into<LiveSettings>, pages: Pages) -> Result<Self, AdminError> {
         let listeners = Listeners::bind(&[address], NonZeroUsize::MIN)?;
         let address = listeners.local_addrs().first().copied().unwrap_or(address);
         let shutdown = Shutdown::new();
         let workers = Workers::start("admin", listeners, settings, &shutdown, move |_worker| {
-            let pages = Pages { status: status.clone() };
+            let pages = pages.clone();
             move |_connection: &_| pages.clone()
         })?;
         Ok(Self { address, shutdown, workers })
@@ -71,13 +73,22 @@ impl Drop for AdminServer {
     }
 }
 
+const PLAIN: &str = "text/plain; charset=utf-8";
+
+/// What the pages are made from.
 #[derive(Clone, Debug)]
-struct Pages {
-    status: Status,
+pub struct Pages {
+    /// For `/readyz`.
+    pub status: Status,
+    /// For `/metrics`.
+    pub metrics: Metrics,
+    /// For `/metrics` too: how many lines were not written.
+    pub log: LogWriter,
 }
 
 impl Pages {
     fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+        let mut content_type = PLAIN;
         let (status, text) = match request.uri().path() {
             "/healthz" => (StatusCode::OK, "ok\n".to_owned()),
             "/readyz" => {
@@ -85,22 +96,28 @@ impl Pages {
                 let status = if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
                 (status, readiness.to_string())
             }
-            _ => (StatusCode::NOT_FOUND, "not found: there are /healthz and /readyz\n".to_owned()),
+            "/metrics" => {
+                let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok());
+                let form = Form::accepted(accept.unwrap_or_default());
+                content_type = form.content_type();
+                (StatusCode::OK, self.metrics.scrape(form, self.status.readiness().is_ready(), &self.log))
+            }
+            _ => (StatusCode::NOT_FOUND, "not found: there are /healthz, /readyz and /metrics\n".to_owned()),
         };
         if status == StatusCode::NOT_FOUND || matches!(*request.method(), Method::GET | Method::HEAD) {
-            return plain(status, text);
+            return page(status, content_type, text);
         }
-        let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".to_owned());
+        let mut refusal = page(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET and HEAD\n".to_owned());
         refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         refusal
     }
 }
 
-fn plain(status: StatusCode, text: String) -> Response<Full<Bytes>> {
+fn page(status: StatusCode, content_type: &'static str, text: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(text.into()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
@@ -126,9 +143,13 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
 
-    use super::{AdminServer, Pages};
+    use super::{AdminServer, LogWriter, Metrics, Pages};
     use crate::server::connection::ConnectionSettings;
     use crate::status::Status;
+
+    fn pages(status: Status) -> Pages {
+        Pages { status, metrics: Metrics::new(), log: LogWriter::off() }
+    }
 
     async fn ask(pages: &Pages, method: Method, path: &str) -> (StatusCode, String) {
         let response = pages.answer(&Request::builder().method(method).uri(path).body(()).unwrap());
@@ -140,7 +161,7 @@ mod tests {
     #[tokio::test]
     async fn ready_follows_the_status_and_alive_does_not() {
         let status = Status::new();
-        let pages = Pages { status: status.clone() };
+        let pages = pages(status.clone());
         let registry = status.upstream("registry");
         status.set_listening(true);
         registry.set_unhealthy("connection refused");
@@ -157,8 +178,8 @@ mod tests {
 
     #[tokio::test]
     async fn other_paths_and_methods_are_refused() {
-        let pages = Pages { status: Status::new() };
-        for path in ["/", "/healthz/", "/readyz/x", "/v2/", "/metrics"] {
+        let pages = pages(Status::new());
+        for path in ["/", "/healthz/", "/readyz/x", "/v2/", "/metrics/"] {
             assert_eq!(ask(&pages, Method::GET, path).await.0, StatusCode::NOT_FOUND, "{path}");
         }
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
@@ -166,10 +187,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn metrics_come_in_the_form_that_is_asked_for() {
+        let pages = pages(Status::new());
+        let types = ["*/*", "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"].map(|accept| {
+            let request = Request::builder().uri("/metrics").header("accept", accept).body(()).unwrap();
+            pages.answer(&request).headers()["content-type"].to_str().unwrap().to_owned()
+        });
+        assert_eq!(
+            types,
+            ["text/plain; version=0.0.4; charset=utf-8", "application/openmetrics-text; version=1.0.0; charset=utf-8"]
+        );
+    }
+
     #[tokio::test]
     async fn it_answers_on_a_socket_until_it_is_stopped() {
         let loopback = "127.0.0.1:0".parse().unwrap();
-        let admin = AdminServer::start(loopback, ConnectionSettings::default(), Status::new()).unwrap();
+        let admin = AdminServer::start(loopback, ConnectionSettings::default(), pages(Status::new())).unwrap();
         let address = admin.local_addr();
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();

@@ -14,6 +14,7 @@ use super::session::Key;
 use super::state::State;
 use crate::audit;
 use crate::authz::{self, PathRequest, Refusal};
+use crate::metrics::CacheKind;
 use crate::registry::{AccessSet, Action, Actions, Operation, Resource, Scope};
 use crate::subject::Caller;
 
@@ -35,11 +36,13 @@ pub(crate) fn operation(
         let client = client.filter(|_| state.rules_read_client);
         (&entry.state, Key { method: head.method.clone(), target, client })
     });
-    if let Some((session, key)) = &kept
-        && let Some(passage) = session.passage(presented.caller(), key)
-    {
-        exchange.audit_decision(&presented.judged(state, asks, audit::Result::Allowed, &passage.reason));
-        return Ok(passage);
+    if let Some((session, key)) = &kept {
+        let passage = session.passage(presented.caller(), key);
+        exchange.metrics.lookup(CacheKind::Decision, passage.is_some());
+        if let Some(passage) = passage {
+            exchange.audit_decision(&presented.judged(state, asks, audit::Result::Allowed, &passage.reason));
+            return Ok(passage);
+        }
     }
     let is_mount = operation.mount_source().is_some();
     let request = authz::Request {

@@ -27,6 +27,7 @@ use tower_service::Service;
 use super::linger::{self, LingerSettings};
 use super::shutdown::ShutdownWatch;
 use super::stream::{PeerAddr, Stream};
+use crate::metrics::{Metrics, Protocol};
 use activity::{Activity, HeadTimer};
 pub(crate) use socket::Socket;
 
@@ -54,6 +55,8 @@ pub struct ConnectionSettings {
     pub max_header_size: usize,
     /// How a connection is closed while the client may be sending.
     pub linger: LingerSettings,
+    /// Where connections are counted; none for those that nobody counts.
+    pub metrics: Option<Metrics>,
 }
 
 impl Default for ConnectionSettings {
@@ -65,6 +68,7 @@ impl Default for ConnectionSettings {
             max_headers: DEFAULT_MAX_HEADERS,
             max_header_size: 64 * 1024,
             linger: LingerSettings::default(),
+            metrics: None,
         }
     }
 }
@@ -131,6 +135,7 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
+    settings.metrics.as_ref().inspect(|metrics| metrics.protocol(Protocol::Http1));
     let activity = Arc::new(Activity::default());
     let socket = Socket::new(stream, Arc::clone(&activity), settings.write_timeout);
     let service = LastAnswers { inner: TowerToHyperService::new(service), activity: Arc::clone(&activity) };

@@ -20,6 +20,7 @@ use super::response_body::ResponseBody;
 use super::spool::SpoolError;
 use crate::access_log::{Decision, LogWriter, RequestLine};
 use crate::audit::AuditLine;
+use crate::metrics::{self, Action, Grant, InFlight, Metrics};
 use crate::registry::RepositoryName;
 use crate::subject::{Caller, UserName};
 
@@ -27,6 +28,7 @@ use crate::subject::{Caller, UserName};
 #[derive(Debug)]
 pub(crate) struct Exchange {
     log: LogWriter,
+    pub(crate) metrics: Metrics,
     began: SystemTime,
     started: Instant,
     pub(crate) peer: Peer,
@@ -35,6 +37,12 @@ pub(crate) struct Exchange {
     pub(crate) path: String,
     pub(crate) user_agent: Option<HeaderValue>,
     pub(crate) caller: Caller,
+    /// What it reached.
+    pub(crate) route: metrics::Route,
+    /// What it wants there.
+    pub(crate) action: Action,
+    /// How it asked for a token.
+    pub(crate) grant: Grant,
     pub(crate) operation: Option<&'static str>,
     pub(crate) repository: Option<RepositoryName>,
     pub(crate) decision: Decision,
@@ -44,6 +52,8 @@ pub(crate) struct Exchange {
     pub(crate) error: Option<String>,
     pub(crate) upstream: Option<Arc<str>>,
     pub(crate) upstream_time: Option<Duration>,
+    /// Counts it as one that the upstream has, until its end.
+    pub(crate) in_flight: Option<InFlight>,
     /// How far the client's body has come.
     pub(crate) progress: Option<Arc<Progress>>,
     /// What answers of ours say of the time of another try, where the upstream's settings do.
@@ -62,9 +72,11 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     /// A request that has just come.
-    pub(crate) fn new(log: LogWriter, peer: Peer, method: Method) -> Self {
+    pub(crate) fn new(log: LogWriter, metrics: Metrics, peer: Peer, method: Method) -> Self {
+        metrics.request_begun();
         Self {
             log,
+            metrics,
             began: SystemTime::now(),
             started: Instant::now(),
             peer,
@@ -72,6 +84,9 @@ impl Exchange {
             path: String::new(),
             user_agent: None,
             caller: Caller::Anonymous,
+            route: metrics::Route::None,
+            action: Action::None,
+            grant: Grant::Unknown,
             operation: None,
             repository: None,
             decision: Decision::Refused,
@@ -79,6 +94,7 @@ impl Exchange {
             error: None,
             upstream: None,
             upstream_time: None,
+            in_flight: None,
             progress: None,
             retry_after: None,
             scheme: Scheme::Bearer,
@@ -150,6 +166,18 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        let total = self.started.elapsed();
+        let bytes_in = self.progress.as_ref().map_or(0, |progress| progress.bytes());
+        self.metrics.request_ended(&metrics::Request {
+            route: self.route,
+            action: self.action,
+            decision: self.decision,
+            status: self.status.as_u16(),
+            duration: total,
+            bytes_in,
+            bytes_out: self.sent,
+            whole: self.whole,
+        });
         let broken = (!self.whole).then_some("the response was not sent whole");
         self.log.request(&RequestLine {
             time: self.began,
@@ -165,8 +193,8 @@ impl Drop for Exchange {
             status: self.status.as_u16(),
             upstream: self.upstream.as_deref(),
             upstream_time: self.upstream_time,
-            total: self.started.elapsed(),
-            bytes_in: self.progress.as_ref().map_or(0, |progress| progress.bytes()),
+            total,
+            bytes_in,
             bytes_out: self.sent,
             user_agent: self.user_agent.as_ref().map(HeaderValue::as_bytes),
             error: self.error.as_deref().or(broken),
@@ -221,7 +249,7 @@ mod tests {
 
     use http::{HeaderMap, Method, Response};
 
-    use super::{Exchange, LogWriter, Peer, ResponseBody};
+    use super::{Exchange, LogWriter, Metrics, Peer, ResponseBody};
     use crate::server::peer::TrustedProxies;
     use crate::server::stream::PeerAddr;
     use crate::telemetry::Style;
@@ -249,7 +277,7 @@ mod tests {
             &HeaderMap::new(),
             &TrustedProxies::default(),
         );
-        drop(Exchange::new(log.clone(), peer, method).follow(Response::new(ResponseBody::own("{}"))));
+        drop(Exchange::new(log.clone(), Metrics::new(), peer, method).follow(Response::new(ResponseBody::own("{}"))));
         assert!(log.flush(Duration::from_secs(60)));
         let line: serde_json::Value = serde_json::from_slice(&written.0.lock().unwrap()).unwrap();
         line["error"].clone()

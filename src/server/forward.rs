@@ -89,7 +89,7 @@ pub(crate) async fn forward(
         _ => body,
     };
     let key = || caller_key(route, exchange);
-    let permit = route.upstream.enter(key).await?;
+    let permit = route.upstream.enter(key).await.inspect_err(|error| settings.metrics.failed(error.outcome()))?;
     // What was good when the request came can have expired while it waited; one that is signed now takes its place.
     let waited = permit.is_some() || settings.spool.is_some();
     let token = token.filter(|(_, issued)| !waited || state.clock.now().saturating_sub(*issued) < state.issuer.ttl());
@@ -108,9 +108,15 @@ pub(crate) async fn forward(
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = headers;
 
+    exchange.in_flight = Some(settings.metrics.in_flight());
     let sent = Instant::now();
     let answered = route.upstream.send(worker, request, permit).await;
-    exchange.upstream_time = Some(sent.elapsed());
+    let took = sent.elapsed();
+    exchange.upstream_time = Some(took);
+    match &answered {
+        Ok(response) => settings.metrics.answered(response.status().as_u16(), took),
+        Err(error) => settings.metrics.failed(error.outcome()),
+    }
     if let Some(why) = verdict.as_ref().and_then(Verdict::unfit) {
         // Whatever the upstream made of a body without an end.
         return Err(unfit(why));

@@ -31,6 +31,7 @@ use super::stream::PeerAddr;
 use super::token_endpoint;
 use crate::access_log::Decision;
 use crate::authz::{self, PathRequest};
+use crate::metrics::{self, Action, TokenResult};
 use crate::pulp::Standing;
 use crate::registry::path::RequestPath;
 use crate::registry::query::Query;
@@ -87,7 +88,8 @@ impl Gateway {
         let framing = headers::check_framing(&head.uri, head.version, &head.headers);
         let host = framing.as_ref().ok().and_then(|host| host.to_str().ok()).unwrap_or_default();
         let peer = Peer::new(self.peer, host, &head.headers, &state.trusted_proxies);
-        let mut exchange = Exchange::new(self.shared.log.clone(), peer, head.method.clone());
+        let mut exchange =
+            Exchange::new(self.shared.log.clone(), self.shared.metrics.clone(), peer, head.method.clone());
         exchange.user_agent = head.headers.get(USER_AGENT).cloned();
         exchange.unread = !body.is_end_stream();
         // Until it is parsed; the log escapes whatever it is.
@@ -143,6 +145,7 @@ impl Gateway {
         let route = state.routes.find(&path).ok_or(Failure::NoRoute)?;
         exchange.scheme = route.challenge;
         let standing = route.standing(&head.method, &path);
+        (exchange.route, exchange.action) = counted(standing, route.auth, &head.method);
         let way = Way { state, route, path, head, body, host };
         match (standing, route.auth) {
             (Standing::Closed, _) => Err(Failure::NoRoute),
@@ -160,12 +163,15 @@ impl Gateway {
         body: Incoming,
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, Failure> {
+        (exchange.route, exchange.action) = (metrics::Route::Token, Action::Token);
         let client = exchange.peer.client;
         let answered = token_endpoint::answer(state, head, body, client, exchange).await;
         if let Ok((_, granted)) = &answered {
             exchange.decision = Decision::Own;
             exchange.audit_token(granted);
         }
+        let result = answered.as_ref().map_or(TokenResult::Refused, |(_, granted)| granted.result());
+        exchange.metrics.token(exchange.grant, result);
         answered.map(|(response, _)| response)
     }
 
@@ -174,6 +180,7 @@ impl Gateway {
         let Way { state, route, head, .. } = &way;
         let operation = Operation::at(&head.method, &way.path, head.uri.query())?;
         exchange.operation = Some(operation.name());
+        exchange.action = action(&operation);
         exchange.repository = operation.repository().cloned();
         exchange.signatures = operation.is_ping() && route.signatures;
         let asks = operation.asks();
@@ -223,6 +230,29 @@ impl Gateway {
     }
 }
 
+/// What a request on a route is counted as, as far as that is known before its operation is.
+fn counted(standing: Standing, auth: RouteAuth, method: &Method) -> (metrics::Route, Action) {
+    let route = match (standing, auth) {
+        (Standing::Closed, _) => return (metrics::Route::None, Action::None),
+        (Standing::Public, _) | (_, RouteAuth::Public) => metrics::Route::Public,
+        (Standing::Judged, RouteAuth::Registry) => return (metrics::Route::Registry, Action::None),
+        (Standing::Judged, RouteAuth::Api) => metrics::Route::Api,
+    };
+    let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    (route, if reads { Action::Read } else { Action::Write })
+}
+
+/// What an operation of the registry is counted as.
+fn action(operation: &Operation) -> Action {
+    match operation.action() {
+        _ if operation.is_ping() => Action::Ping,
+        OperationAction::Pull => Action::Pull,
+        OperationAction::Push => Action::Push,
+        OperationAction::Delete => Action::Delete,
+        OperationAction::Catalog => Action::Catalog,
+    }
+}
+
 /// A request that has found its route.
 struct Way<'a> {
     state: &'a State,
@@ -264,6 +294,7 @@ fn ping(presented: &Presented, exchange: &mut Exchange) -> Result<Response<Respo
 /// `/.well-known/jwks.json` (RFC 7517).
 fn keys(state: &State, method: &Method, exchange: &mut Exchange) -> Result<Response<ResponseBody>, Failure> {
     exchange.operation = Some("keys");
+    (exchange.route, exchange.action) = (metrics::Route::Own, Action::Read);
     if !matches!(*method, Method::GET | Method::HEAD) {
         return Err(RouteError::Method { allowed: "GET, HEAD" }.into());
     }

@@ -125,6 +125,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{Route, RouteAuth, Routes, UploadSettings, UpstreamCredentials};
+    use crate::metrics::UpstreamMetrics;
     use crate::registry::path::RequestPath;
     use crate::server::challenge::Scheme;
     use crate::server::headers::PassedHeaders;
@@ -147,6 +148,7 @@ mod tests {
                 spool: None,
                 retry_after: None,
                 passed_headers: PassedHeaders::default(),
+                metrics: UpstreamMetrics::default(),
             },
             1,
         );

@@ -12,10 +12,12 @@ use super::peer::TrustedProxies;
 use super::routes::Routes;
 use super::session::Session;
 use super::upload::Markers;
+use crate::access_log::LogWriter;
 use crate::authn::Chain;
 use crate::authz::Rules;
 use crate::clock::Clock;
 use crate::identity::StripList;
+use crate::metrics::Metrics;
 use crate::token::{Cache, Issuer, Verifier};
 
 /// The running state.
@@ -79,12 +81,14 @@ pub struct Shared {
     /// The running state, swapped whole by a reload.
     pub state: arc_swap::ArcSwap<State>,
     /// Where request and audit lines go.
-    pub log: crate::access_log::LogWriter,
+    pub log: LogWriter,
+    /// Where what happens is counted.
+    pub metrics: Metrics,
 }
 
 impl Shared {
     /// Puts the first state in place.
-    pub fn new(state: State, log: crate::access_log::LogWriter) -> Arc<Self> {
-        Arc::new(Self { state: arc_swap::ArcSwap::from_pointee(state), log })
+    pub fn new(state: State, log: LogWriter, metrics: Metrics) -> Arc<Self> {
+        Arc::new(Self { state: arc_swap::ArcSwap::from_pointee(state), log, metrics })
     }
 }

@@ -25,6 +25,7 @@ use super::respond;
 use super::response_body::ResponseBody;
 use super::state::State;
 use crate::authn::{self, Credentials};
+use crate::metrics::{Grant as GrantKind, TokenResult};
 use crate::registry::AccessSet;
 use crate::registry::query::Query;
 use crate::subject::{Caller, Subject};
@@ -52,6 +53,20 @@ pub(crate) struct Granted {
     pub(crate) what: What,
 }
 
+impl Granted {
+    /// What it is counted as.
+    pub(crate) fn result(&self) -> TokenResult {
+        match &self.what {
+            What::Registry { requested, access, .. } if requested.iter().all(|scope| access.covers(&scope)) => {
+                TokenResult::Granted
+            }
+            What::Registry { access, .. } if access.is_empty() => TokenResult::Empty,
+            What::Registry { .. } => TokenResult::Reduced,
+            What::Api(_) => TokenResult::Granted,
+        }
+    }
+}
+
 /// What a token is good for.
 pub(crate) enum What {
     Registry {
@@ -77,8 +92,13 @@ pub(crate) async fn answer(
         Method::GET => {
             let query = Query::parse(head.uri.query())
                 .map_err(|_| TokenRequestError::Invalid("the query cannot be decoded"))?;
+            let credentials = authn::basic(&head.headers);
+            exchange.grant = match credentials {
+                Credentials::Anonymous => GrantKind::Anonymous,
+                _ => GrantKind::Basic,
+            };
             TokenRequest {
-                who: Who::User(authn::basic(&head.headers)),
+                who: Who::User(credentials),
                 service: form::single(&query, "service")?.map(str::to_owned),
                 wants: Wants::of_user(&query, state.max_scopes)?,
                 tells_scope: false,

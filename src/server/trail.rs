@@ -8,6 +8,7 @@ use super::exchange::Exchange;
 use super::failure::{Failure, TokenRequestError};
 use super::token_endpoint::{Granted, What};
 use crate::audit::{AuditLine, Event, Result};
+use crate::metrics::LoginFailure;
 use crate::registry::{AccessSet, Scope};
 use crate::subject::Caller;
 
@@ -65,20 +66,24 @@ impl Exchange {
         });
     }
 
-    /// Tells of credentials that were not accepted, if that is what the failure is.
+    /// Tells of credentials that were not accepted, and counts them, if that is what the failure is.
     pub(crate) fn audit_failure(&self, failure: &Failure) {
-        let result = match failure {
-            Failure::WrongCredentials { .. }
-            | Failure::WrongApiKey(_)
-            | Failure::SeveralCredentials
-            | Failure::TokenRequest(TokenRequestError::WrongCredentials | TokenRequestError::InvalidClient) => {
-                Result::Denied
+        let (result, reason) = match failure {
+            Failure::WrongCredentials { .. } | Failure::TokenRequest(TokenRequestError::WrongCredentials) => {
+                (Result::Denied, LoginFailure::Password)
             }
+            Failure::TokenRequest(TokenRequestError::InvalidClient) => (Result::Denied, LoginFailure::Client),
+            Failure::WrongApiKey(_) => (Result::Denied, LoginFailure::ApiKey),
+            Failure::SeveralCredentials => (Result::Denied, LoginFailure::Several),
             // A token that only the upstream refuses was judged here before, and has its line.
-            Failure::Challenged { trouble: TokenTrouble::Invalid(_), .. } if self.upstream.is_none() => Result::Denied,
-            Failure::Busy | Failure::AuthenticationUnavailable => Result::Failed,
+            Failure::Challenged { trouble: TokenTrouble::Invalid(_), .. } if self.upstream.is_none() => {
+                (Result::Denied, LoginFailure::Token)
+            }
+            Failure::Busy => (Result::Failed, LoginFailure::Busy),
+            Failure::AuthenticationUnavailable => (Result::Failed, LoginFailure::Unavailable),
             _ => return,
         };
+        self.metrics.login_failed(reason);
         let why = failure.to_string();
         self.audit(&AuditLine {
             claimed: self.claimed.as_deref(),

@@ -30,6 +30,7 @@ use super::body::RequestBody;
 use super::headers::PassedHeaders;
 use super::progress::{Progress, Stage};
 use super::spool::SpoolSettings;
+use crate::metrics::{Link as LinkKind, Outcome, Retry, UpstreamMetrics};
 
 /// Where an upstream is and how it is treated. Pools and limits belong to the upstream, not to its routes.
 #[derive(Clone, Debug)]
@@ -60,6 +61,8 @@ pub struct UpstreamSettings {
     pub retry_after: Option<HeaderValue>,
     /// Headers of clients that pass all the same.
     pub passed_headers: PassedHeaders,
+    /// Where what happens with it is counted.
+    pub metrics: UpstreamMetrics,
 }
 
 /// Why an upstream gave no usable answer.
@@ -140,6 +143,20 @@ pub enum UpstreamError {
     },
 }
 
+impl UpstreamError {
+    /// What it is counted as.
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            Self::Connect { .. } | Self::ConnectTimeout { .. } => Outcome::Connect,
+            Self::Broken { .. } => Outcome::Broken,
+            Self::ResponseTimeout { .. } | Self::Stalled { .. } => Outcome::Timeout,
+            Self::ClientStalled { .. } | Self::ClientBroke => Outcome::Client,
+            Self::QueueFull { .. } => Outcome::QueueFull,
+            Self::QueueTimeout { .. } => Outcome::QueueTimeout,
+        }
+    }
+}
+
 /// An upstream with its kept connections, one pool for each worker.
 #[derive(Debug)]
 pub struct Upstream {
@@ -166,7 +183,10 @@ impl Upstream {
     /// Waits until the upstream may get another request; none where there is no bound. What is returned goes with the request.
     pub(crate) async fn enter(&self, who: impl FnOnce() -> CallerKey) -> Result<Option<Permit>, UpstreamError> {
         let Some(bound) = &self.bound else { return Ok(None) };
-        let entered = bound.enter(who()).await.map_err(|why| {
+        let waiting = self.settings.metrics.waits();
+        let entered = bound.enter(who()).await;
+        drop(waiting);
+        let entered = entered.map_err(|why| {
             let (name, BoundSettings { at_once, queue, timeout }) = (Arc::clone(&self.settings.name), bound.settings());
             match why {
                 NotIn::Full => UpstreamError::QueueFull { name, at_once, queue },
@@ -192,6 +212,7 @@ impl Upstream {
         if self.settings.pool
             && let Some(link) = self.pools[worker].take(self.settings.pool_idle_timeout, !repeatable(&request)).await
         {
+            self.settings.metrics.connected(LinkKind::Kept);
             let spare = repeatable(&request).then(|| copy(&request, &progress));
             match self.exchange(link, request, &progress).await? {
                 Exchange::Answered(response, link) => {
@@ -204,8 +225,10 @@ impl Upstream {
                     None => return Err(self.broken(error, &progress)),
                 },
             }
+            self.settings.metrics.retried(Retry::Stale);
         }
         let link = self.connect().await?;
+        self.settings.metrics.connected(LinkKind::New);
         match self.exchange(link, request, &progress).await? {
             Exchange::Answered(response, link) => {
                 let release = pool::Release::new(Arc::clone(self), worker, link, progress, permit);

@@ -23,6 +23,7 @@ use super::connection::{self, ConnectionInfo, LiveSettings};
 use super::listener::{Acceptor, Bound, Listeners, ListeningSocket};
 use super::shutdown::{Shutdown, ShutdownWatch};
 use super::stream::{PeerAddr, Stream};
+use crate::metrics::Metrics;
 
 /// Running worker threads.
 #[derive(Debug)]
@@ -150,17 +151,19 @@ where
         let info = ConnectionInfo { peer, local, listener, worker: index };
         let make_service = Arc::clone(&make_service);
         let (settings, watch, alive) = (settings.now(), shutdown.watch(), alive.clone());
+        let open = settings.metrics.as_ref().map(Metrics::connection);
         tokio::spawn(async move {
             let service = make_service(&info);
             connection::serve(stream, service, settings, watch).await;
-            drop(alive);
+            drop((open, alive));
         });
     };
 
+    let metrics = settings.now().metrics.clone();
     let mut draining = shutdown.watch();
     tokio::select! {
         () = draining.draining() => {}
-        never = accept_all(&acceptors, &begin) => match never {},
+        never = accept_all(&acceptors, metrics.as_ref(), &begin) => match never {},
     }
     for acceptor in acceptors {
         let listener = acceptor.address;
@@ -174,7 +177,11 @@ where
     Ok(())
 }
 
-async fn accept_all(acceptors: &[Acceptor], begin: &impl Fn(usize, Stream, PeerAddr)) -> Infallible {
+async fn accept_all(
+    acceptors: &[Acceptor],
+    metrics: Option<&Metrics>,
+    begin: &impl Fn(usize, Stream, PeerAddr),
+) -> Infallible {
     let mut next = 0;
     let mut backoff = Backoff::default();
     loop {
@@ -191,6 +198,7 @@ async fn accept_all(acceptors: &[Acceptor], begin: &impl Fn(usize, Stream, PeerA
                     tracing::warn!(%error, "cannot accept connections; trying again");
                 }
                 if let Some(pause) = failure.pause {
+                    metrics.inspect(|metrics| metrics.accept_failed());
                     tokio::time::sleep(pause).await;
                 }
             }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 
 use super::Verified;
+use crate::metrics::{CacheKind, Metrics};
 
 /// The SHA-256 of a token's text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,39 +42,52 @@ pub struct Entry<T> {
 }
 
 /// A bounded cache of accepted tokens. Refused ones are not kept: they could push out the others.
-pub struct Cache<T>(quick_cache::sync::Cache<TokenHash, Arc<Entry<T>>>);
+pub struct Cache<T> {
+    entries: quick_cache::sync::Cache<TokenHash, Arc<Entry<T>>>,
+    metrics: Option<Metrics>,
+}
 
 impl<T> Cache<T> {
     /// A cache of at most so many tokens.
     pub fn new(capacity: usize) -> Self {
-        Self(quick_cache::sync::Cache::new(capacity))
+        Self { entries: quick_cache::sync::Cache::new(capacity), metrics: None }
+    }
+
+    /// Counts look-ups there.
+    #[must_use]
+    pub fn counted(self, metrics: Metrics) -> Self {
+        Self { metrics: Some(metrics), ..self }
     }
 
     /// The entry of a token, expired or not.
     pub fn get(&self, hash: &TokenHash) -> Option<Arc<Entry<T>>> {
-        self.0.get(hash)
+        let entry = self.entries.get(hash);
+        if let Some(metrics) = &self.metrics {
+            metrics.lookup(CacheKind::Token, entry.is_some());
+        }
+        entry
     }
 
     /// Remembers a token.
     pub fn insert(&self, hash: TokenHash, entry: Entry<T>) -> Arc<Entry<T>> {
         let entry = Arc::new(entry);
-        self.0.insert(hash, Arc::clone(&entry));
+        self.entries.insert(hash, Arc::clone(&entry));
         entry
     }
 
     /// Forgets a token.
     pub fn remove(&self, hash: &TokenHash) {
-        self.0.remove(hash);
+        self.entries.remove(hash);
     }
 
     /// How many tokens are remembered.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.entries.len()
     }
 
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.entries.is_empty()
     }
 }
 

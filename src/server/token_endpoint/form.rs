@@ -9,6 +9,7 @@ use super::client::ClientCredentials;
 use super::wants::Wants;
 use super::{TokenRequest, Who};
 use crate::authn;
+use crate::metrics::Grant;
 use crate::registry::query::{MAX_FORM, Query};
 use crate::server::exchange::Exchange;
 use crate::server::failure::{Failure, TokenRequestError};
@@ -25,11 +26,13 @@ pub(super) async fn read(
     let form = Query::parse_form(&text).map_err(|_| TokenRequestError::Invalid("the form cannot be decoded"))?;
     let (who, wants) = match single(&form, "grant_type")? {
         Some("password") => {
+            exchange.grant = Grant::Password;
             let user = single(&form, "username")?.ok_or(TokenRequestError::Invalid("username is missing"))?;
             let password = single(&form, "password")?.ok_or(TokenRequestError::Invalid("password is missing"))?;
             (Who::User(authn::from_parts(user, password)), Wants::of_user(&form, state.max_scopes)?)
         }
         Some("client_credentials") if state.chain.has_clients() => {
+            exchange.grant = Grant::ClientCredentials;
             let client = ClientCredentials::read(headers, &form)?;
             (Who::Client(client), Wants::of_client(&form, state.max_scopes)?)
         }

@@ -22,9 +22,11 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Probes an upstream for as long as the runtime lives.
 pub async fn keep_probing(upstream: Arc<Upstream>, status: UpstreamStatus) {
     let mut answered = None;
+    let metrics = upstream.settings.metrics.address(&upstream.place());
     loop {
         let outcome = upstream.probe().await;
         let answers = outcome.is_ok();
+        metrics.set_healthy(answers);
         let name = &*upstream.settings.name;
         match outcome {
             Ok(()) => {
