@@ -11,5 +11,7 @@ mod support;
 
 mod dns;
 mod image;
+mod kubernetes;
+mod manifests;
 mod package;
 mod tools;
