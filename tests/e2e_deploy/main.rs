@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod compose;
 mod dns;
 mod image;
 mod kubernetes;
