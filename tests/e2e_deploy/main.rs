@@ -11,6 +11,7 @@ mod support;
 
 mod compose;
 mod dns;
+mod helm;
 mod image;
 mod kubernetes;
 mod manifests;
