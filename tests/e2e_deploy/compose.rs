@@ -38,7 +38,7 @@ fn comes_with_a_configuration_for_what_it_starts() {
     let copy = dir.path().join("gateway.toml");
     std::fs::write(&copy, &text).unwrap();
     // Inside its container the listener is open to the other one.
-    assert_eq!(warnings(&copy), ["open-listener"]);
+    assert_eq!(warnings(&copy, &[]), ["open-listener"]);
     let config: toml::Table = text.parse().unwrap();
     assert_eq!(config["upstream"][0]["url"].as_str(), Some("http://registry:5050"), "the service's name");
 }

@@ -12,8 +12,8 @@ use crate::tools::{call, venv, warnings};
 /// The oldest and the newest version of Kubernetes that they are held against: from 1.29 on there are sidecars.
 const VERSIONS: [&str; 2] = ["1.29", "1.37"];
 
-/// A line of htpasswd for alice.
-const HTPASSWD: &str = "alice:$2b$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy\n";
+/// What stands for the hash of a password.
+const HASH: &str = "$2b$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy";
 
 /// Objects that are applied together.
 pub(crate) struct Manifests {
@@ -177,12 +177,14 @@ impl Manifests {
                 call(binary(), dir, &["keys", "generate", "--out", &value]).ok();
             }
             if name == "file" {
-                std::fs::write(&value, HTPASSWD).unwrap();
+                std::fs::write(&value, format!("alice:{HASH}\n")).unwrap();
             }
         }
         let file = dir.join("gateway.toml");
         std::fs::write(&file, text).unwrap();
-        assert_eq!(warnings(&file), ["public-admin"], "{config}");
+        let variables = self.tidegate()["env"].as_array().into_iter().flatten();
+        let environment: Vec<(&str, &str)> = variables.map(|it| (it["name"].as_str().unwrap(), HASH)).collect();
+        assert_eq!(warnings(&file, &environment), ["public-admin"], "{config}");
     }
 }
 

@@ -132,6 +132,24 @@ healthy
 systemctl stop tidegate
 test "$(systemctl show --property Result --value tidegate)" = success
 
+# By its socket, which the service itself could not take: the first client starts it, and clients wait while it starts anew.
+sed -i 's/^listen = \["127.0.0.1:5000"\]/listen = ["systemd"]/' /etc/tidegate/gateway.toml
+systemctl start tidegate.socket
+test "$(systemctl is-active tidegate.service || true)" = inactive
+answers() {
+    test "$(curl --silent --max-time 20 --output /dev/null --write-out '%{http_code}' http://127.0.0.1:443/v2/)" = 401
+}
+answers
+before=$(main_pid)
+systemctl restart tidegate & restart=$!
+while test "$(main_pid)" = "$before"; do
+    answers
+done
+wait "$restart"
+answers
+systemctl stop tidegate.socket tidegate.service
+sed -i 's/^listen = .*"systemd".*/listen = ["127.0.0.1:5000"]/' /etc/tidegate/gateway.toml
+
 # Removing ends it and keeps what it made; purging takes all of it.
 systemctl start tidegate
 dpkg --remove tidegate

@@ -47,12 +47,13 @@ pub(crate) fn call(program: &Path, home: &Path, args: &[&str]) -> Finished {
     run(command(program, home).args(args), "")
 }
 
-/// The warnings of `tidegate check` about a configuration, by their codes, in their order. That the file may be read by everybody
+/// The warnings of `tidegate check` about a configuration in this environment, by their codes, in their order. That the file may be read by everybody
 /// is left out: in a repository it is.
 #[track_caller]
-pub(crate) fn warnings(config: &Path) -> Vec<String> {
-    let checked =
-        call(binary(), config.parent().unwrap(), &["check", "--json", "--config", config.to_str().unwrap()]).ok();
+pub(crate) fn warnings(config: &Path, environment: &[(&str, &str)]) -> Vec<String> {
+    let mut check = command(binary(), config.parent().unwrap());
+    check.args(["check", "--json", "--config", config.to_str().unwrap()]).envs(environment.iter().copied());
+    let checked = run(&mut check, "").ok();
     let report: serde_json::Value = serde_json::from_str(&checked.stdout).unwrap();
     assert_eq!(report["ok"], true, "{checked}");
     let codes =
