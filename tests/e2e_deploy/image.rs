@@ -15,12 +15,13 @@ use crate::support::registry::Registry;
 use crate::support::until;
 use crate::tools::{call, deploy, directory, root, static_binary, tool};
 
-const NAME: &str = "localhost/tidegate:test";
+/// What [`build`] calls it.
+pub(crate) const NAME: &str = "localhost/tidegate:test";
 /// Whom the image says to run as.
-const USER: u32 = 65532;
+pub(crate) const USER: u32 = 65532;
 
 /// Builds the image of deploy/Dockerfile, around the static gateway, into podman's storage.
-fn build(podman: &Podman) {
+pub(crate) fn build(podman: &Podman) {
     // The files that the build may see are named in .dockerignore, so that the program is put where that expects it.
     let context = podman.home.path.join("context");
     for name in ["deploy/image/etc", "deploy/image/state", "target/image"] {
