@@ -77,6 +77,20 @@ fn configuration_files_are_accepted_without_a_warning() {
     }
 }
 
+/// What `check` may warn of there, because of where they run, is held by `tests/e2e_deploy`.
+#[test]
+fn configurations_of_deployments_are_accepted() {
+    let folders =
+        ["compose", "debian", "kubernetes/standalone", "kubernetes/sidecar-registry", "kubernetes/sidecar-pulp"];
+    for folder in folders {
+        let path = root().join("deploy").join(folder).join("gateway.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        let folder = with_secret_files(&text);
+        let checked = Config::parse(&text, &path.display().to_string(), folder.path(), &|_| None);
+        checked.unwrap_or_else(|problems| panic!("{problems}"));
+    }
+}
+
 #[test]
 fn the_two_commands_of_the_readme_are_there() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();

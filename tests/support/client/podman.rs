@@ -1,6 +1,7 @@
 //! podman.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use super::Home;
 use crate::support::image::Image;
@@ -23,6 +24,11 @@ impl Podman {
 
     /// Runs `podman args…`.
     pub(crate) fn run(&self, args: &[&str]) -> Finished {
+        run(self.command().args(args), "")
+    }
+
+    /// podman, before its arguments.
+    pub(crate) fn command(&self) -> Command {
         let mut command = self.home.command(&self.program);
         for (option, dir) in
             [("--root", "root"), ("--runroot", "run"), ("--tmpdir", "libpod"), ("--network-config-dir", "net")]
@@ -30,7 +36,7 @@ impl Podman {
             command.arg(option).arg(self.home.path.join(dir));
         }
         command.args(["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--events-backend", "none"]);
-        run(command.args(args), "")
+        command
     }
 
     /// Logs in at `host`, for what [`Podman::remote`] does.
