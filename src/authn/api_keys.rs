@@ -1,4 +1,4 @@
-//! API keys (`[api_keys]`): callers who come with one long secret in a header of its own.
+//! API keys (`[api_keys]`): callers who come with one long secret, in a header of its own or as a password.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -72,6 +72,12 @@ impl ApiKeys {
         if self.is_over(entry) { Err(KeyRefused::Expired(entry.subject.name.clone())) } else { Ok(&entry.subject) }
     }
 
+    /// Whether `key` is the one of `name`, good or not: what is presented as name and password may be a user's.
+    pub(super) fn is_of(&self, name: &str, key: &Secret) -> bool {
+        !self.by_hash.is_empty()
+            && self.by_hash.get(&KeyHash::of(key)).is_some_and(|entry| entry.subject.name.as_str() == name)
+    }
+
     /// The name's subject, while its key is good.
     pub(super) fn lookup(&self, name: &UserName) -> Option<&Arc<Subject>> {
         let mut good = self.by_hash.values().filter(|entry| entry.subject.name == *name && !self.is_over(entry));
@@ -106,6 +112,11 @@ mod tests {
         assert!(keys.lookup(&name("ci")).is_some() && keys.lookup(&name("CI")).is_none());
         clock.set(1001);
         assert_eq!(find("tgk_a"), Err(KeyRefused::Expired(name("ci"))));
+        for (user, text, is) in
+            [("ci", "tgk_a", true), ("cd", "tgk_b", true), ("ci", "tgk_b", false), ("CI", "tgk_a", false)]
+        {
+            assert_eq!(keys.is_of(user, &Secret::new(text)), is, "{user} {text}");
+        }
         assert!(keys.lookup(&name("ci")).is_none());
         clock.set(u64::MAX);
         assert_eq!(find("tgk_b"), Ok("cd".into()));

@@ -1,7 +1,7 @@
 //! The `[[authn]]` chain: members are asked in order, and one that knows the user decides.
 //!
-//! API keys and OAuth2 clients stand beside it: they are asked for what they are good for and for who is still there, and
-//! never for a password.
+//! API keys and OAuth2 clients stand beside it: they are asked for what they are good for and for who is still there. No
+//! member is asked for them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -174,6 +174,12 @@ impl Chain {
         self.of_keys.answered(answer, began.elapsed());
         let subject = found?;
         if self.is_reserved(&subject.name) { Err(KeyRefused::Unknown) } else { Ok(self.complete(subject)) }
+    }
+
+    /// The same for a name and a password, if these are the name of an API key and that key. None says nothing about either:
+    /// they may be a user's, and who has no key pays for that as everybody does.
+    pub fn authenticate_named_key(&self, name: &str, password: &Secret) -> Option<Result<Arc<Subject>, KeyRefused>> {
+        self.api_keys.is_of(name, password).then(|| self.authenticate_key(password))
     }
 
     /// The answer that is remembered for `key`, or else that of `work`, done once for all who ask meanwhile.

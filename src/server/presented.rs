@@ -15,7 +15,7 @@ use crate::audit;
 use crate::authn::{self, Credentials, KeyRefused};
 use crate::registry::Scope;
 use crate::secret::Secret;
-use crate::subject::Caller;
+use crate::subject::{Caller, Subject};
 use crate::token::{ApiScopes, Entry, TokenKind};
 
 /// What a caller brought, verified.
@@ -24,7 +24,7 @@ pub(crate) enum Presented {
     Nothing,
     /// Name and password.
     Password(Caller),
-    /// An API key.
+    /// An API key, in its header or as a password.
     Key(Caller),
     /// A token, as it came, and who its subject is now.
     Token { entry: Arc<Entry<Session>>, caller: Caller, text: Secret },
@@ -88,16 +88,19 @@ pub(crate) async fn present(
     let wrong = || Failure::WrongCredentials { asks: asks.to_vec() };
     let key = if auth == RouteAuth::Api { api_key(state, headers)? } else { None };
     let presented = match authn::basic(headers) {
-        Credentials::Anonymous if let Some(key) = key => keyed(state, &key, exchange)?,
+        Credentials::Anonymous if let Some(key) = key => of_key(state.chain.authenticate_key(&key), exchange)?,
         _ if key.is_some() => return Err(Failure::SeveralCredentials),
         Credentials::Anonymous => Presented::Nothing,
         Credentials::Malformed => return Err(wrong()),
-        Credentials::Password { user, password } => {
-            let verdict = state.chain.authenticate(&user, &password).await;
-            exchange.claimed = Some(user);
-            let subject = verdict.map_err(|refused| Failure::of_login(refused, wrong))?;
-            Presented::Password(Caller::Known(subject))
-        }
+        Credentials::Password { user, password } => match named_key(state, auth, &user, &password) {
+            Some(verdict) => of_key(verdict, exchange)?,
+            None => {
+                let verdict = state.chain.authenticate(&user, &password).await;
+                exchange.claimed = Some(user);
+                let subject = verdict.map_err(|refused| Failure::of_login(refused, wrong))?;
+                Presented::Password(Caller::Known(subject))
+            }
+        },
         Credentials::Bearer(text) => verify(state, text, auth)
             .map_err(|why| Failure::Challenged { asks: asks.to_vec(), trouble: TokenTrouble::Invalid(why) })?,
     };
@@ -116,9 +119,17 @@ fn api_key(state: &State, headers: &HeaderMap) -> Result<Option<Secret>, Failure
     Ok(Some(Secret::new(text)))
 }
 
+type KeyVerdict = Result<Arc<Subject>, KeyRefused>;
+
+/// What a name and a password are worth as an API key and its name, for clients that can send a key in no other way; none where
+/// they are no such pair.
+fn named_key(state: &State, auth: RouteAuth, name: &str, password: &Secret) -> Option<KeyVerdict> {
+    if auth == RouteAuth::Api { state.chain.authenticate_named_key(name, password) } else { None }
+}
+
 /// Whose key is it?
-fn keyed(state: &State, key: &Secret, exchange: &mut Exchange) -> Result<Presented, Failure> {
-    match state.chain.authenticate_key(key) {
+fn of_key(verdict: KeyVerdict, exchange: &mut Exchange) -> Result<Presented, Failure> {
+    match verdict {
         Ok(subject) => Ok(Presented::Key(Caller::Known(subject))),
         Err(KeyRefused::Unknown) => Err(Failure::WrongApiKey("the API key is not known here")),
         Err(KeyRefused::Expired(name)) => {

@@ -6,7 +6,7 @@ use tidegate::authn::KeyHash;
 use tidegate::secret::Secret;
 
 use crate::api::ROUTES;
-use crate::setup::{ALICE, Site, code, parameters, the_challenge};
+use crate::setup::{ALICE, Site, code, htpasswd, parameters, the_challenge};
 use crate::support::http::{Reply, connect, read_reply};
 
 const CI: &str = "tgk_of-the-ci-5be1f0";
@@ -147,9 +147,60 @@ fn only_the_very_header_is_a_credential() {
         site.get(USERS).header(spelling, CI).send().expect(401);
     }
     site.get(&format!("{USERS}?x-api-key={CI}&api_key={CI}")).send().expect(401);
-    site.get(USERS).basic("ci", CI).send().expect(401);
     site.get(USERS).bearer(CI).send().expect(401);
     site.nothing_forwarded();
+}
+
+#[test]
+fn a_key_is_also_the_password_of_its_name() {
+    let mut site = site();
+    let ask = |method: &str, (name, key): (&str, &str)| site.request(method, USERS).basic(name, key).send();
+    ask("POST", ("ci", CI)).expect(200);
+    let seen = site.the_forwarded();
+    assert_eq!(seen.identity(), Some("{\"identity\":{\"user\":{\"username\":\"ci\"}}}".into()));
+    assert_eq!(seen.header("authorization"), None);
+    let denied = ask("POST", ("reader", READER)).expect(403);
+    assert!(denied.text().contains("reader may not POST"), "{}", denied.text());
+    let public = |name: &str, key: &str| site.get("/pulp/api/v3/status/").basic(name, key).send().status;
+    assert_eq!((public("ci", CI), public("ci", "wrong")), (200, 401));
+    site.the_forwarded();
+
+    // Of a name that has a key nothing is said but to who has it.
+    let nobody = ask("GET", ("nobody", "x")).expect(401);
+    for wrong in
+        [("ci", READER), ("reader", CI), ("CI", CI), ("ci", "x"), ("ci", ""), ("alice", CI), ("old", "x"), ("x", OLD)]
+    {
+        let reply = ask("GET", wrong).expect(401);
+        assert_eq!((reply.text(), the_challenge(&reply)), (nobody.text(), the_challenge(&nobody)), "{wrong:?}");
+    }
+    let expired = ask("GET", ("old", OLD)).expect(401);
+    assert!(expired.text().contains("the API key has expired"), "{}", expired.text());
+    // On registry routes and at the token endpoint it is no password.
+    site.get("/v2/shared/x/manifests/v1").basic("ci", CI).send().expect(401);
+    site.get("/v2/").basic("ci", CI).send().expect(401);
+    site.get("/token?scope=api:read").basic("ci", CI).send().expect(401);
+    site.nothing_forwarded();
+
+    let decisions = audited(&mut site, "decision");
+    let told =
+        |n: usize| (decisions[n]["subject"].as_str(), decisions[n]["authn"].as_str(), decisions[n]["result"].as_str());
+    assert_eq!(told(0), (Some("ci"), Some("api-keys"), Some("allowed")));
+    assert_eq!(told(1), (Some("reader"), Some("api-keys"), Some("denied")));
+    let logins = audited(&mut site, "login");
+    let expired = logins.iter().find(|line| line["why"] == "the API key has expired").unwrap();
+    assert_eq!((expired["claimed"].as_str(), expired["result"].as_str()), (Some("old"), Some("denied")));
+    assert!(!site.gateway.log().contains(CI) && !site.gateway.log().contains(OLD));
+}
+
+#[test]
+fn a_user_of_an_htpasswd_file_may_have_the_name_of_a_key() {
+    let site = Site::with(|settings, dir| {
+        std::fs::write(dir.join("htpasswd"), htpasswd(&[("ci", "a-password-of-ci")])).unwrap();
+        settings.rest.push_str(&[ROUTES, &keys(), "[[authn]]\nkind = \"htpasswd\"\nfile = \"htpasswd\"\n"].concat());
+    });
+    let ask = |password: &str| site.request("GET", USERS).basic("ci", password).send().status;
+    // The groups of `[api_keys]` are those of the key.
+    assert_eq!((ask(CI), ask("a-password-of-ci"), ask("wrong")), (200, 403, 401));
 }
 
 #[test]

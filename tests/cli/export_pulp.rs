@@ -107,6 +107,14 @@ fn an_account_needs_pulps_own_passwords() {
     let ran = place.run(&["export", "pulp"]);
     let classes = setting(ran.out(0), "REST_FRAMEWORK__DEFAULT_AUTHENTICATION_CLASSES").unwrap();
     assert!(classes.contains("JSONHeaderRemoteAuthentication\", \"pulpcore.app.authentication.BasicAuthentication"));
+    // Its class describes user and password already, and the other one must not do so too.
+    for (scheme, kind) in [("basic", "apiKey"), ("api-key", "apiKey"), ("oauth2", "oauth2")] {
+        let ran = place.run(&["export", "pulp", "--scheme", scheme]);
+        let described = setting(ran.out(0), "AUTHENTICATION_JSON_HEADER_OPENAPI_SECURITY_SCHEME").unwrap();
+        assert!(described.contains(&format!("\"type\": \"{kind}\"")), "{scheme}: {described}");
+        assert_eq!(setting(&ran.out, "REST_FRAMEWORK__DEFAULT_AUTHENTICATION_CLASSES"), Some(classes), "{scheme}");
+        assert_eq!(setting(&ran.out, "REMOTE_USER_OPENAPI_SECURITY_SCHEME"), None, "{scheme}");
+    }
 }
 
 #[test]
@@ -127,18 +135,57 @@ fn who_creates_users_is_let_in() {
 #[test]
 fn schemes_of_the_api() {
     let place = Place::new(&format!("{PULP}{}", route("/pulp/api/v3/", "api", "")));
+    let header = "\"pulpcore.app.authentication.JSONHeaderRemoteAuthentication\"";
     let scheme = |name: &str| {
         let ran = place.run(&["export", "pulp", "--scheme", name]);
         // Without registry routes, what Pulp does with tokens is its own business.
         assert_eq!(setting(ran.out(0), "TOKEN_AUTH_DISABLED"), None);
+        // What pulp-cli can do stands beside what it cannot; no class takes anything more from clients.
+        let classes = setting(&ran.out, "REST_FRAMEWORK__DEFAULT_AUTHENTICATION_CLASSES").unwrap();
+        let beside = setting(&ran.out, "REMOTE_USER_OPENAPI_SECURITY_SCHEME");
+        if name == "api-key" {
+            let both = format!("[{header}, \"pulpcore.app.authentication.PulpRemoteUserAuthentication\"]");
+            assert_eq!((classes, beside), (&*both, Some(r#"{"scheme": "basic", "type": "http"}"#)));
+            assert_eq!(setting(&ran.out, "REMOTE_USER_ENVIRON_NAME"), Some("\"REMOTE_USER\""));
+        } else {
+            assert_eq!((classes, beside), (&*format!("[{header}]"), None));
+        }
         setting(&ran.out, "AUTHENTICATION_JSON_HEADER_OPENAPI_SECURITY_SCHEME").unwrap().to_owned()
     };
     assert_eq!(scheme("basic"), r#"{"scheme": "basic", "type": "http"}"#);
-    assert_eq!(scheme("api-key"), r#"{"in": "header", "name": "X-Api-Key", "type": "apiKey"}"#);
+    assert_eq!(scheme("api-key"), r#"{"in": "header", "name": "x-api-key", "type": "apiKey"}"#);
     let oauth2 = scheme("oauth2");
     assert!(oauth2.contains(r#""tokenUrl": "http://127.0.0.1:5000/token""#), "{oauth2}");
     assert!(oauth2.contains(r#"{"clientCredentials": {"scopes": {"api:read": "#), "{oauth2}");
     assert!(place.run(&["export", "pulp", "--scheme", "digest"]).err(2).contains("'digest'"));
+}
+
+#[test]
+fn what_a_scheme_needs_of_whoever_sets_it_up_is_said() {
+    let rest = format!("{PULP}{}", route("/pulp/api/v3/", "api", ""));
+    let hash = format!("\"sha256:{}\"", "0".repeat(64));
+    let key = format!("[api]\nkey_header = 'X-Our-Key'\n[api_keys.ci]\nhash = {hash}\n");
+    let client = format!("[clients.ci]\nsecret_hash = {hash}\n");
+    let tokens = route("/v2/", "registry", "credentials = 'forward-token'");
+    for (config, scheme, note) in [
+        (rest.clone(), "api-key", "note: there is no API key yet: `tidegate api-key --name NAME`"),
+        (rest.clone() + &key, "api-key", "note: pulp-cli knows no API keys: give it the key's name as `--username`"),
+        (rest.clone(), "oauth2", "note: there is no client yet: `tidegate api-key --client --name NAME`"),
+        (PULP.to_owned() + &tokens, "oauth2", "note: --scheme changes nothing here"),
+    ] {
+        let ran = Place::new(&config).run(&["export", "pulp", "--scheme", scheme]);
+        ran.out(0);
+        assert!(ran.err.contains(note), "{scheme}: {ran:#?}");
+        if config.contains("X-Our-Key") {
+            let described = setting(&ran.out, "AUTHENTICATION_JSON_HEADER_OPENAPI_SECURITY_SCHEME").unwrap();
+            assert!(described.contains("\"name\": \"x-our-key\""), "{described}");
+        }
+    }
+    for (config, scheme) in [(rest.clone() + &client, "oauth2"), (rest, "basic")] {
+        let ran = Place::new(&config).run(&["export", "pulp", "--scheme", scheme]);
+        ran.out(0);
+        assert!(!ran.err.contains("scheme") && !ran.err.contains("api-key"), "{ran:#?}");
+    }
 }
 
 #[test]

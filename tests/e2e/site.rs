@@ -7,44 +7,9 @@ use tempfile::TempDir;
 pub(crate) use crate::support::client::denied;
 use crate::support::gateway::{Gateway, Settings};
 use crate::support::image::Image;
+pub(crate) use crate::support::people::{ALICE, BOB, CAROL};
+use crate::support::people::{RULES, USERS};
 use crate::support::registry::{Access, Registry};
-
-/// May do everything in `team/` and `public/`, and nothing in `private/`.
-pub(crate) const ALICE: (&str, &str) = ("alice", "alice-secret");
-/// May pull from `team/`.
-pub(crate) const BOB: (&str, &str) = ("bob", "bob-secret");
-/// May pull and push in `private/`.
-pub(crate) const CAROL: (&str, &str) = ("carol", "carol-secret");
-
-const REST: &str = r#"
-[[authn]]
-kind = "users"
-
-[[access]]
-who = ["group:dev"]
-repositories = ["team/**", "public/**"]
-actions = ["pull", "push"]
-
-[[access]]
-who = ["user:alice"]
-repositories = ["team/**"]
-actions = ["delete"]
-
-[[access]]
-who = ["user:bob"]
-repositories = ["team/**"]
-actions = ["pull"]
-
-[[access]]
-who = ["user:carol"]
-repositories = ["private/**"]
-actions = ["pull", "push"]
-
-[[access]]
-who = ["anyone"]
-repositories = ["public/**"]
-actions = ["pull"]
-"#;
 
 /// The site's settings, with the registry at `upstream_port`.
 pub(crate) fn settings(upstream_port: u16) -> Settings {
@@ -54,8 +19,8 @@ pub(crate) fn settings(upstream_port: u16) -> Settings {
         token: String::new(),
         upstream_port,
         upstream: "credentials = \"identity\"".into(),
-        users: vec![(ALICE.0, ALICE.1, &["dev"]), (BOB.0, BOB.1, &[]), (CAROL.0, CAROL.1, &[])],
-        rest: REST.into(),
+        users: USERS.to_vec(),
+        rest: RULES.into(),
     }
 }
 

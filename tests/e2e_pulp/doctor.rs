@@ -1,139 +1,30 @@
-//! `tidegate doctor` in front of real Pulp: it says nothing where all agrees, and names each thing that does not, and no other.
+//! `tidegate doctor` in front of real Pulp, with the example profiles: it finds nothing where all agrees, and each thing that
+//! does not, and no other.
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::support::gateway::{Gateway, Ports, cli};
+use crate::example::{self, WRITER_PASSWORD};
+use crate::support::gateway::{Gateway, cli};
 use crate::support::middle::{Change, Middle, replace};
 use crate::support::process::Finished;
-use crate::support::pulp::{ADMIN, App, Pulp, lasting};
+use crate::support::pulp::{App, Pulp, lasting};
 
 const NOTHING: [&str; 0] = [];
 
-/// What the three ways have in common; `{main}`, `{admin}`, `{api}`, `{content}` are ports.
-const COMMON: &str = r#"
-[server]
-listen = ["127.0.0.1:{main}"]
-public_url = "http://127.0.0.1:{main}"
-state_dir = "state"
-
-[admin]
-listen = "127.0.0.1:{admin}"
-
-[[upstream]]
-name = "content"
-url = "http://127.0.0.1:{content}"
-credentials = "none"
-
-[[route]]
-prefix = "/v2/"
-upstream = "pulp"
-auth = "registry"
-
-[[route]]
-prefix = "/pulp/container/"
-upstream = "content"
-auth = "public"
-
-[[route]]
-prefix = "/pulp/content/"
-upstream = "content"
-auth = "api"
-
-[[access]]
-who = ["anyone"]
-repositories = ["public/**"]
-actions = ["pull"]
-"#;
-
-const PULP: &str = r#"
-[[upstream]]
-name = "pulp"
-url = "http://127.0.0.1:{api}"
-kind = "pulp"
-"#;
-
-const REST: &str = r#"
-[[route]]
-prefix = "/pulp/api/v3/"
-upstream = "pulp"
-auth = "api"
-"#;
-
-/// Pulp's settings for the header: the class that reads it, and no other.
-const HEADER: &str = r#"
-AUTHENTICATION_BACKENDS = [
-    "django.contrib.auth.backends.ModelBackend",
-    "django.contrib.auth.backends.RemoteUserBackend",
-    "pulpcore.backends.ObjectRolePermissionBackend",
-]
-REST_FRAMEWORK__DEFAULT_AUTHENTICATION_CLASSES = ("pulpcore.app.authentication.JSONHeaderRemoteAuthentication",)
-AUTHENTICATION_JSON_HEADER = "HTTP_X_AUTHENTICATION_SERVICE"
-AUTHENTICATION_JSON_HEADER_JQ_FILTER = ".identity.user.username"
-"#;
-const NO_TOKENS: &str = "TOKEN_AUTH_DISABLED = True\n";
-const TOKENS: &str = r#"
-TOKEN_AUTH_DISABLED = False
-TOKEN_SERVER = "http://127.0.0.1:{main}/token"
-TOKEN_SIGNATURE_ALGORITHM = "ES256"
-PUBLIC_KEY_PATH = "{key}"
-"#;
-
-/// A way to stand in front of Pulp: the gateway's configuration, and Pulp's settings.
-struct Way {
-    config: String,
-    pulp: String,
-}
-
-/// The identity header for all.
-fn header() -> Way {
-    let config = format!("{COMMON}{PULP}credentials = \"identity\"\n{REST}");
-    Way { config, pulp: format!("{HEADER}{NO_TOKENS}") }
-}
-
-/// Tokens for images, and an account of Pulp's for its REST API.
-fn token() -> Way {
-    let account = format!("credentials = {{ basic = {{ username = \"{}\", password = \"{}\" }} }}\n", ADMIN.0, ADMIN.1);
-    Way { config: format!("{COMMON}{PULP}credentials = \"forward-token\"\n{REST}{account}"), pulp: TOKENS.to_owned() }
-}
-
-/// Tokens for images, the header for the REST API.
-fn hybrid() -> Way {
-    let config = format!("{COMMON}{PULP}credentials = \"mint-token\"\n{REST}credentials = \"identity\"\n");
-    Way { config, pulp: format!("{HEADER}{TOKENS}") }
-}
-
-impl Way {
-    fn with_pulp(mut self, old: &str, new: &str) -> Self {
-        assert!(self.pulp.contains(old), "{}", self.pulp);
-        self.pulp = self.pulp.replace(old, new);
-        self
-    }
-
-    fn start(self) -> Site {
-        let pulp = Pulp::shared();
-        let dir = pulp.new_dir();
-        let ports = Ports::free();
-        let key = dir.join("public.pem");
-        let render = |text: &str, api: u16| {
-            let number = |text: String, name: &str, port: u16| text.replace(name, &port.to_string());
-            let text = text.replace("{key}", key.to_str().unwrap()).replace("{dir}", dir.to_str().unwrap());
-            let text = number(text, "{main}", ports.main);
-            let text = number(text, "{admin}", ports.admin);
-            let text = number(text, "{content}", pulp.content().port);
-            number(text, "{api}", api)
-        };
-        let config = dir.join("gateway.toml");
-        // The key has to be there before Pulp, which is not yet where it will be.
-        std::fs::write(&config, render(&self.config, 1)).unwrap();
-        std::fs::write(&key, public_key(&config)).unwrap();
-        let api = pulp.api(&render(&self.pulp, 1));
-        let gateway = Gateway::try_start(&dir, ports, &|_| render(&self.config, api.port));
-        let gateway = gateway.expect("the ports of the gateway stay free until it binds them");
-        Site { gateway, api }
-    }
+/// An example profile with `old` of Pulp's settings replaced by `new`, once for each pair.
+fn start(name: &str, changes: &[(&str, &str)]) -> Site {
+    let change = |mut settings: String| {
+        for (old, new) in changes {
+            assert!(settings.contains(old), "{settings}");
+            settings = settings.replace(old, new);
+        }
+        settings
+    };
+    let (gateway, api) = example::start(name, &change);
+    Site { gateway, api }
 }
 
 fn public_key(config: &Path) -> String {
@@ -150,13 +41,13 @@ impl Site {
     /// The identity header for all, shared by the tests that change nothing of it.
     fn header() -> &'static Self {
         static SITE: OnceLock<Site> = OnceLock::new();
-        SITE.get_or_init(|| lasting(|| header().start()))
+        SITE.get_or_init(|| lasting(|| start("header", &[])))
     }
 
     /// Tokens for images, shared likewise.
     fn token() -> &'static Self {
         static SITE: OnceLock<Site> = OnceLock::new();
-        SITE.get_or_init(|| lasting(|| token().start()))
+        SITE.get_or_init(|| lasting(|| start("token", &[])))
     }
 
     /// The codes of what is wrong.
@@ -180,7 +71,7 @@ impl Site {
     /// The same with something between the gateway and Pulp.
     #[track_caller]
     fn wrong_behind(&self, middle: &Middle) -> Vec<String> {
-        self.wrong_with(&url(self.api.port), &url(middle.port))
+        self.wrong_with(&local(self.api.port), &local(middle.port))
     }
 
     #[track_caller]
@@ -195,9 +86,8 @@ impl Site {
     }
 }
 
-/// Where the upstream that is Pulp is, in a configuration.
-fn url(port: u16) -> String {
-    format!("url = \"http://127.0.0.1:{port}\"\nkind")
+fn local(port: u16) -> String {
+    format!("127.0.0.1:{port}")
 }
 
 #[track_caller]
@@ -216,13 +106,13 @@ fn wrong(config: &Path, options: &[&str]) -> Vec<String> {
     codes.dedup();
     assert_eq!(status.code(), Some(i32::from(!codes.is_empty())), "{stdout}");
     assert_eq!(value["ok"], codes.is_empty());
-    assert!(!stdout.contains(ADMIN.1) && !stdout.contains("eyJ"), "a secret in {stdout}");
+    assert!(!stdout.contains(WRITER_PASSWORD) && !stdout.contains("eyJ"), "a secret in {stdout}");
     codes
 }
 
 #[test]
-fn nothing_is_wrong_with_the_three_ways_and_no_account_is_made() {
-    let hybrid = hybrid().start();
+fn nothing_is_wrong_with_the_example_profiles_and_no_account_is_made() {
+    let hybrid = start("hybrid", &[]);
     for site in [Site::header(), Site::token(), &hybrid] {
         assert_eq!(site.wrong(), NOTHING);
         let text = cli(&site.gateway.config, &["doctor", "--config", "{config}", "--timeout", "20s"]).ok().stdout;
@@ -236,22 +126,22 @@ fn nothing_is_wrong_with_the_three_ways_and_no_account_is_made() {
 #[test]
 fn pulp_reads_another_header_and_content_comes_around_the_gateway() {
     let other = "HTTP_X_OTHER\"\nCONTENT_ORIGIN = \"http://127.0.0.1:9";
-    let site = header().with_pulp("HTTP_X_AUTHENTICATION_SERVICE", other).start();
+    let site = start("header", &[("HTTP_X_AUTHENTICATION_SERVICE", other)]);
     assert_eq!(site.wrong(), ["content-origin", "header-ignored"]);
 }
 
 #[test]
 fn pulp_looks_elsewhere_in_the_header_and_takes_passwords_too() {
     let both = "JSONHeaderRemoteAuthentication\", \"pulpcore.app.authentication.BasicAuthentication\"";
-    let way = header().with_pulp("JSONHeaderRemoteAuthentication\"", both);
-    let site = way.with_pulp(".identity.user.username", ".identity.username").start();
+    let changes = [("JSONHeaderRemoteAuthentication\"", both), (".identity.user.username", ".identity.username")];
+    let site = start("header", &changes);
     assert_eq!(site.wrong(), ["basic-listed", "header-filter"]);
 }
 
 #[test]
 fn pulp_has_another_token_server_and_hands_out_tokens_itself() {
-    let private = "{key}\"\nPRIVATE_KEY_PATH = \"{dir}/state/signing-key.pem\"";
-    let site = token().with_pulp("/token\"", "/token/\"").with_pulp("{key}\"", private).start();
+    let private = "PRIVATE_KEY_PATH = PUBLIC_KEY_PATH.replace(\"pulp-public-key\", \"signing-key\")";
+    let site = start("token", &[("/token\"", "/token/\""), ("PRIVATE_KEY_PATH = None", private)]);
     assert_eq!(site.wrong(), ["own-tokens", "token-server"]);
 }
 
@@ -262,7 +152,8 @@ fn pulp_has_the_key_of_somebody_else() {
     std::fs::write(&config, "[server]\nlisten = '127.0.0.1:0'\npublic_url = 'http://127.0.0.1:5000'\n").unwrap();
     let other = dir.path().join("other.pem");
     std::fs::write(&other, public_key(&config)).unwrap();
-    let site = token().with_pulp("{key}", other.to_str().unwrap()).start();
+    let setting = format!("PUBLIC_KEY_PATH = {other:?}\n#");
+    let site = start("token", &[("PUBLIC_KEY_PATH =", &setting)]);
     assert_eq!(site.wrong(), ["token-refused"]);
 }
 
@@ -272,21 +163,21 @@ fn pulp_wants_another_kind_of_credentials() {
     assert_eq!(Site::token().wrong_with(token, identity), ["token-auth-on"]);
     let route = "prefix = \"/v2/\"\nupstream = \"pulp\"\n";
     assert_eq!(Site::header().wrong_with(route, &format!("{route}{token}\n")), ["token-auth-off"]);
-    let password = format!("password = \"{}\"", ADMIN.1);
-    assert_eq!(Site::token().wrong_with(&password, "password = \"wrong\""), ["account-refused"]);
+    let password = "password = { file = \"registry-writer-password\" }";
+    assert_eq!(Site::token().wrong_with(password, "password = \"wrong\""), ["account-refused"]);
 }
 
 #[test]
 fn the_configuration_takes_pulp_for_what_it_is_not() {
     let site = Site::header();
-    let kind = "kind = \"pulp\"";
-    assert_eq!(site.wrong_with(kind, "kind = \"pulp\"\napi_root = \"/moved/\""), ["pulp-paths"]);
-    assert_eq!(site.wrong_with(kind, "kind = \"pulp\"\ndomains = true"), ["pulp-paths"]);
-    assert_eq!(site.wrong_with(kind, ""), ["wrong-kind"]);
+    let kind = "\nkind = \"pulp\"\n";
+    assert_eq!(site.wrong_with(kind, "\nkind = \"pulp\"\napi_root = \"/moved/\"\n"), ["pulp-paths"]);
+    assert_eq!(site.wrong_with(kind, "\nkind = \"pulp\"\ndomains = true\n"), ["pulp-paths"]);
+    assert_eq!(site.wrong_with(kind, "\n"), ["wrong-kind"]);
     let content = Pulp::shared().content().port;
-    assert_eq!(site.wrong_with(&url(site.api.port), &url(content)), ["wrong-kind"]);
+    assert_eq!(site.wrong_with(&local(site.api.port), &local(content)), ["wrong-kind"]);
     // Nobody listens on port 9 of loopback.
-    assert_eq!(site.wrong_with(&url(site.api.port), &url(9)), ["unreachable"]);
+    assert_eq!(site.wrong_with(&local(site.api.port), &local(9)), ["unreachable"]);
     let blobs = "[[route]]\nprefix = \"/pulp/container/\"\nupstream = \"content\"\nauth = \"public\"\n";
     assert_eq!(site.wrong_with(blobs, ""), ["content-route"]);
 }

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use tidegate::clock::Clock;
 
 use crate::identity::named;
 use crate::mode::Mode;
@@ -72,6 +73,9 @@ fn the_content_app_is_told_of_nobody_by_clients() {
     let redirect = Request::new(site.gateway.port, "GET", &blob).basic(BOB.0, BOB.1).send().expect(302);
     let target = redirect.header("location").unwrap().to_owned();
     assert!(target.starts_with("/pulp/container/") && target.contains("validate_token="), "{target}");
+    let expires = target.split(['?', '&']).find_map(|pair| pair.strip_prefix("expires=")).unwrap();
+    let left = expires.parse::<u64>().unwrap().saturating_sub(Clock::System.now());
+    assert!((3500..=3600).contains(&left), "an hour: {left} s");
     let content = Pulp::shared().content();
     for header in ["X_Authentication_Service", HEADER] {
         Request::new(site.gateway.port, "GET", &target).header(header, &forged("admin")).send().expect(200);
@@ -95,6 +99,8 @@ fn credentials_for_pulp_itself_do_not_reach_it() {
     // Basic credentials beside the header would overrule it at Pulp.
     let request = Request::new(site.api.port, "GET", "/v2/").header(HEADER, &forged("bob"));
     request.basic(ADMIN.0, "wrong").send().expect(401);
+    // A token beside it says nothing.
+    Request::new(site.api.port, "GET", "/v2/").header(HEADER, &forged("bob")).bearer("x").send().expect(200);
 
     let tags = format!("/v2/{}/tags/list", site.name("public/app"));
     let users = format!("/pulp/api/v3/users/?username={}", site.name("team/app"));

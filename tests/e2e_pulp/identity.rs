@@ -1,7 +1,7 @@
 //! Who is asking, as Pulp is told by the identity header or by a token.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::mode::Mode;
@@ -47,6 +47,19 @@ fn pulp_knows_readers_by_their_names_and_writes_by_the_elevated_one() {
     for user in ["alice", "bob", WRITER] {
         assert_eq!(users.iter().filter(|name| *name == user).count(), 1, "{users:?}");
     }
+
+    // Under their own names they may read there and nothing more, which is what the elevated one is for.
+    let name = site.name("team/app");
+    let direct = |method, target: &str| {
+        let identity = STANDARD.encode(named("alice"));
+        Request::new(site.api.port, method, target).header("X-Authentication-Service", &identity).send()
+    };
+    direct("GET", &format!("/v2/{name}/manifests/v1")).expect(200);
+    direct("POST", &format!("/v2/{name}/blobs/uploads/")).expect(403);
+    direct("DELETE", &format!("/v2/{name}/manifests/{}", image.manifest)).expect(403);
+    // Whoever asks hears of signatures, which have a route of their own.
+    let stranger = Request::new(site.api.port, "GET", "/v2/").send().expect(401);
+    assert_eq!(stranger.header("x-registry-supports-signatures"), Some("1"));
 }
 
 /// What the token says that came with a request.

@@ -50,7 +50,10 @@ fn clients_that_are_idle_between_and_within_requests_hold_no_worker() {
     }
     drop((idle, half));
 
-    // Pulp itself is blocked by two.
+    // Pulp keeps no connection, whatever it is asked for, and is blocked by two.
+    let mut stream = connect(api.port);
+    stream.write_all(b"GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\n").unwrap();
+    assert_eq!(read_reply(&mut stream, false).unwrap().header("connection"), Some("close"));
     let half = half_sent(api.port, 2);
     pause(Duration::from_millis(500));
     let mut stream = connect(api.port);

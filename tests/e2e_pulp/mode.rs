@@ -1,12 +1,13 @@
 //! The ways to stand in front of Pulp: what the gateway is told in each, and what Pulp is.
 
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::json;
 
-use crate::site::{ALICE, BOB, CAROL};
+use crate::stand;
 use crate::support::gateway::{Gateway, Ports, Settings, cli};
-use crate::support::port;
+use crate::support::people::{ALICE, BOB, CAROL, RULES, USERS};
 use crate::support::pulp::{App, HEADER_MODE, Pulp};
 
 /// How the gateway stands in front of Pulp.
@@ -22,35 +23,8 @@ pub(crate) enum Mode {
     Hybrid,
 }
 
+/// Who may do what at the REST API.
 const ACCESS: &str = r#"
-[[authn]]
-kind = "users"
-
-[[access]]
-who = ["group:dev"]
-repositories = ["team/**", "public/**"]
-actions = ["pull", "push"]
-
-[[access]]
-who = ["user:alice"]
-repositories = ["team/**"]
-actions = ["delete"]
-
-[[access]]
-who = ["user:bob"]
-repositories = ["team/**"]
-actions = ["pull"]
-
-[[access]]
-who = ["user:carol"]
-repositories = ["private/**"]
-actions = ["pull", "push"]
-
-[[access]]
-who = ["anyone"]
-repositories = ["public/**"]
-actions = ["pull"]
-
 [[access]]
 who = ["group:dev"]
 paths = ["/pulp/api/v3/**"]
@@ -92,21 +66,20 @@ impl Mode {
 
     /// Like [`Mode::start`], with what a test has changed in [`Mode::settings`].
     pub(crate) fn start_with(self, settings: &Settings) -> (Gateway, App) {
-        (0..20).find_map(|_| self.try_start(settings)).expect("no ports stayed free until they were bound")
+        let config = |ports, api| Settings { upstream_port: api, ..settings.clone() }.render(ports);
+        let (gateway, api) = stand::start(&config, &|config, ports| self.pulp(config, ports));
+        if self.has_tokens() {
+            introduce(&api);
+        }
+        (gateway, api)
     }
 
-    fn try_start(self, settings: &Settings) -> Option<(Gateway, App)> {
-        let pulp = Pulp::shared();
-        let (dir, ports) = (pulp.new_dir(), Ports::free());
-        let mut settings = settings.clone();
-        settings.upstream_port = port::free();
-        let render = |ports| settings.render(ports);
-        let config = dir.join("gateway.toml");
-        std::fs::write(&config, render(ports)).unwrap();
+    /// Pulp's settings for the gateway with this configuration.
+    fn pulp(self, config: &Path, ports: Ports) -> String {
         let mut text = if self.has_rest() { HEADER_MODE.to_owned() } else { String::new() };
         if self.has_tokens() {
-            let key = dir.join("public.pem");
-            let pem = cli(&config, &["keys", "export", "--format", "pem", "--config", "{config}"]).ok().stdout;
+            let key = config.with_file_name("public.pem");
+            let pem = cli(config, &["keys", "export", "--format", "pem", "--config", "{config}"]).ok().stdout;
             std::fs::write(&key, pem).unwrap();
             let tokens = format!(
                 "TOKEN_AUTH_DISABLED = False\nTOKEN_SERVER = \"http://127.0.0.1:{}/token\"\n\
@@ -116,12 +89,7 @@ impl Mode {
             );
             text.push_str(&tokens);
         }
-        let api = pulp.try_api(settings.upstream_port, &text)?;
-        if self.has_tokens() {
-            introduce(&api);
-        }
-        let gateway = Gateway::try_start(&dir, ports, &render)?;
-        Some((gateway, api))
+        text
     }
 
     /// A gateway in front of a Pulp that a test has started itself, with `settings` but for Pulp's port.
@@ -179,8 +147,8 @@ credentials = "identity"
             token: String::new(),
             upstream_port: 0,
             upstream,
-            users: vec![(ALICE.0, ALICE.1, &["dev"]), (BOB.0, BOB.1, &[]), (CAROL.0, CAROL.1, &[])],
-            rest: rest + if self.has_rest() { IDENTITY } else { "" } + ACCESS,
+            users: USERS.to_vec(),
+            rest: rest + if self.has_rest() { IDENTITY } else { "" } + RULES + ACCESS,
         }
     }
 }

@@ -86,8 +86,11 @@ fn what_is_no_name_never_gets_to_pulp() {
     for value in ["", "!!", "e30", &STANDARD.encode("no JSON")] {
         assert_eq!(taken(&api, value), Taken::Nobody, "{value:?}");
     }
-    // These eight letters are Base64 of what is no text.
-    assert_eq!(taken(&api, "no Base64!"), Taken::Error);
+    // These eight letters are Base64 of what is no text; then a name in Latin-1, and a header that is not even ASCII.
+    let latin = STANDARD.encode(b"{\"identity\":{\"user\":{\"username\":\"\xe9\"}}}");
+    for value in ["no Base64!", &*latin, "é"] {
+        assert_eq!(taken(&api, value), Taken::Error, "{value:?}");
+    }
     let users = api.users();
     for user in ["True", "42", "['a']", "bob "] {
         assert!(users.iter().any(|name| name == user), "{user}: {users:?}");

@@ -1,75 +1,21 @@
-//! The example profiles as they stand, but for ports and passwords, in front of a Pulp that is told what
-//! `tidegate export pulp` prints and nothing else.
-
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+//! What the example profiles promise, as `examples/` has them.
 
 use serde_json::json;
 
+use crate::example::{self, ALICE, BOB};
 use crate::mode::Mode;
 use crate::site::Site;
 use crate::support::client::docker::Docker;
 use crate::support::client::podman::Podman;
 use crate::support::client::skopeo::Skopeo;
-use crate::support::gateway::{Gateway, Ports, cli};
+use crate::support::gateway::Gateway;
 use crate::support::http::Request;
 use crate::support::image::LOCAL;
-use crate::support::port;
-use crate::support::pulp::{App, Pulp};
-
-/// In the profiles one of the developers, and one of the administrators.
-const ALICE: (&str, &str) = ("alice", "alice-secret");
-const BOB: (&str, &str) = ("bob", "bob-secret");
-
-/// The profile with the ports that there are and passwords that are known.
-fn fill(profile: &str, ports: Ports, api: u16) -> String {
-    let mut text = profile.to_owned();
-    let local = |port: u16| format!("127.0.0.1:{port}");
-    let content = Pulp::shared().content().port;
-    for (written, port) in [(5000, ports.main), (5001, ports.admin), (24817, api), (24816, content)] {
-        assert!(text.contains(&local(written)), "the profiles name port {written}");
-        text = text.replace(&local(written), &local(port));
-    }
-    let mut lines = Vec::new();
-    let mut user = "";
-    for line in text.lines() {
-        if let Some(name) = line.strip_prefix("[users.").and_then(|rest| rest.strip_suffix(']')) {
-            user = name;
-        }
-        if line.starts_with("password_hash = ") {
-            lines.push(format!("password_hash = \"{}\"", bcrypt::hash(format!("{user}-secret"), 4).unwrap()));
-        } else {
-            lines.push(line.to_owned());
-        }
-    }
-    lines.join("\n")
-}
-
-fn write_secret(path: &Path, text: &str) {
-    std::fs::write(path, text).unwrap();
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
-}
-
-fn try_start(profile: &str) -> Option<(Gateway, App)> {
-    let pulp = Pulp::shared();
-    let (dir, ports, api) = (pulp.new_dir(), Ports::free(), port::free());
-    // One profile has an account of its own at Pulp.
-    write_secret(&dir.join("registry-writer-password"), "registry-writer-secret");
-    let render = |ports| fill(profile, ports, api);
-    let config = dir.join("gateway.toml");
-    write_secret(&config, &render(ports));
-    let settings = cli(&config, &["export", "pulp", "--config", "{config}"]).ok().stdout;
-    cli(&config, &["check", "--deny-warnings", "--config", "{config}"]).ok();
-    let api = pulp.try_api(api, &settings)?;
-    let gateway = Gateway::try_start(&dir, ports, &render)?;
-    Some((gateway, api))
-}
+use crate::support::pulp::App;
 
 /// What a profile promises: images of one's own, shared and public ones, nothing past the rules.
 fn exercise(name: &str) -> (Site, Gateway, App) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(format!("pulp-{name}.toml"));
-    let profile = std::fs::read_to_string(file).unwrap();
-    let (gateway, api) = (0..20).find_map(|_| try_start(&profile)).expect("no ports stayed free until they were bound");
+    let (gateway, api) = example::start(name, &|settings| settings);
     let site = Site::start(Mode::Header);
     // The REST API is there for administrators, and for others as Pulp lets them. Where Pulp verifies tokens it has to know
     // their names: this is how it learns them, or how an administrator tells it.

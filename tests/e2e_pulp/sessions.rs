@@ -1,6 +1,7 @@
 //! Upload sessions as clients could use them, and what else comes back from Pulp's side of the registry.
 
 use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -96,6 +97,11 @@ fn a_client_is_told_to_go_on_once_it_may() {
     let body = random(100);
     let digest = digest(&body);
     let target = finish(&site.begin("team/app"), &digest);
+    let interim = |stream: &mut TcpStream| {
+        let mut interim = [0; 25];
+        stream.read_exact(&mut interim).unwrap();
+        assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+    };
     // Pulp says so before it knows who asks; the gateway only to whom it lets through.
     let head = |user: (&str, &str)| {
         let credentials = STANDARD.encode(format!("{}:{}", user.0, user.1));
@@ -105,14 +111,17 @@ fn a_client_is_told_to_go_on_once_it_may() {
             site.host()
         )
     };
+    let mut stream = connect(site.api.port);
+    let stranger = format!("PUT {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n");
+    stream.write_all(stranger.as_bytes()).unwrap();
+    interim(&mut stream);
+    stream.shutdown(Shutdown::Both).unwrap();
     let mut stream = connect(site.gateway.port);
     stream.write_all(head(BOB).as_bytes()).unwrap();
     assert_eq!(read_reply(&mut stream, false).unwrap().status, 403);
     let mut stream = connect(site.gateway.port);
     stream.write_all(head(ALICE).as_bytes()).unwrap();
-    let mut interim = [0; 25];
-    stream.read_exact(&mut interim).unwrap();
-    assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+    interim(&mut stream);
     stream.write_all(&body).unwrap();
     assert_eq!(read_reply(&mut stream, false).unwrap().status, 201);
     assert_eq!(site.blob("team/app", &digest), Some(body));

@@ -9,14 +9,8 @@ use tempfile::TempDir;
 use crate::mode::Mode;
 use crate::support::gateway::Gateway;
 use crate::support::image::Image;
+pub(crate) use crate::support::people::{ALICE, BOB, CAROL};
 use crate::support::pulp::{Access, App, lasting};
-
-/// May do everything in `team/` and `public/`, and nothing in `private/`.
-pub(crate) const ALICE: (&str, &str) = ("alice", "alice-secret");
-/// May pull from `team/`.
-pub(crate) const BOB: (&str, &str) = ("bob", "bob-secret");
-/// May pull and push in `private/`.
-pub(crate) const CAROL: (&str, &str) = ("carol", "carol-secret");
 
 /// What the tests of a mode share, for as long as the process lasts.
 struct Shared {

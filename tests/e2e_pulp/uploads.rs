@@ -111,8 +111,15 @@ fn what_is_falsified_or_cut_short_is_not_stored() {
     way.ask("POST", &closing(&way.uploads(), &digest(&good)), "", &good).expect(201);
     assert!(way.has(&digest(&good)));
 
-    // Else this would show nothing: Pulp takes each of them.
+    // Else this would show nothing: Pulp takes each of them, but for what broke off in chunks.
+    let mut stream = past.open("PUT", &closing(&past.begin(), &name), "Transfer-Encoding: chunked", b"5\r\nhello\r\n");
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_reply(&mut stream, false).unwrap().status, 500);
+    assert!(!past.has(&name));
     past.ask("PUT", &closing(&past.begin(), &name), "", &falsified).expect(201);
+    assert!(past.has(&name));
+    let name = digest(&random(10));
+    past.ask("POST", &closing(&past.uploads(), &name), "", &falsified).expect(201);
     assert!(past.has(&name));
     let name = digest(&random(10));
     let mut stream = past.open("PUT", &closing(&past.begin(), &name), &length, &blob[..200_000]);

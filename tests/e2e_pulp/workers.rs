@@ -7,15 +7,18 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::identity::named;
 use crate::mode::Mode;
 use crate::site::{ALICE, BOB};
 use crate::support::gateway::Gateway;
 use crate::support::http::{Request, connect, read_reply};
-use crate::support::pulp::{App, HEADER_MODE, Pulp};
+use crate::support::pulp::{App, HEADER_MODE, Pulp, WRITER};
 use crate::support::{digest, pause, random};
 
 /// What the third waits at most; Pulp's time-out of a worker is 30 s.
 const SOON: Duration = Duration::from_secs(5);
+
+const HEADER: &str = "X-Authentication-Service";
 
 fn gateway(api: &App, lines: &str) -> Gateway {
     let mut settings = Mode::Header.settings();
@@ -38,6 +41,31 @@ fn slow_upload(gateway: &Gateway, whole: &[u8], sent: usize) -> TcpStream {
     stream.write_all(head.as_bytes()).unwrap();
     stream.write_all(&whole[..sent]).unwrap();
     stream
+}
+
+/// The same straight to Pulp, as its superuser.
+fn slow_upload_past(api: &App, whole: &[u8], sent: usize) -> TcpStream {
+    let identity = STANDARD.encode(named(WRITER));
+    let post =
+        Request::new(api.port, "POST", "/v2/team/slow/blobs/uploads/").header(HEADER, &identity).send().expect(202);
+    let location = post.header("location").unwrap();
+    let mut stream = connect(api.port);
+    let length = whole.len();
+    let head =
+        format!("PATCH {location} HTTP/1.1\r\nHost: x\r\n{HEADER}: {identity}\r\nContent-Length: {length}\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&whole[..sent]).unwrap();
+    stream
+}
+
+/// Sends the rest of [`slow_upload`], and closes the upload.
+fn finish(gateway: &Gateway, stream: &mut TcpStream, whole: &[u8], sent: usize) {
+    stream.write_all(&whole[sent..]).unwrap();
+    let patched = read_reply(stream, false).unwrap().expect(202);
+    let location = patched.header("location").unwrap();
+    let separator = if location.contains('?') { '&' } else { '?' };
+    let target = format!("{location}{separator}digest={}", digest(whole));
+    Request::new(gateway.port, "PUT", &target).basic(ALICE.0, ALICE.1).body(b"").send().expect(201);
 }
 
 fn third(gateway: &Gateway, limit: Duration) -> Option<Duration> {
@@ -77,12 +105,20 @@ fn two_slow_clients_and_a_third_is_served() {
         assert!(third(&guarded, SOON).is_some(), "a third is served");
     }
     for stream in &mut slow {
-        stream.write_all(&blob[1000..]).unwrap();
-        let patched = read_reply(stream, false).unwrap().expect(202);
-        let location = patched.header("location").unwrap();
-        let separator = if location.contains('?') { '&' } else { '?' };
-        let target = format!("{location}{separator}digest={}", digest(&blob));
-        Request::new(guarded.port, "PUT", &target).basic(ALICE.0, ALICE.1).body(b"").send().expect(201);
+        finish(&guarded, stream, &blob, 1000);
     }
     drop(idle);
+}
+
+/// A worker has its time for a request, and a client that is slower than that takes the worker with it.
+#[test]
+fn an_upload_that_is_slower_than_pulp_allows_gets_through() {
+    let api = Pulp::shared().hasty_api(HEADER_MODE, 3);
+    let blob = random(300_000);
+    let gateway = gateway(&api, "\nspool = true");
+    let mut slow = slow_upload(&gateway, &blob, 1000);
+    let mut past = slow_upload_past(&api, &blob, 1000);
+    assert!(read_reply(&mut past, false).is_none(), "Pulp ends the worker, and says nothing");
+    assert!(api.log().contains("WORKER TIMEOUT"));
+    finish(&gateway, &mut slow, &blob, 1000);
 }

@@ -3,9 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::site::{ALICE, BOB, DIGEST, SETUP, Setup, Site, blob};
 use crate::upstream::{Then, answer_with, ok};
@@ -36,11 +34,9 @@ methods = ["*"]
     ..SETUP
 };
 
-/// Asks without credentials.
+/// The answer's status without other credentials than the header lines hold.
 fn anonymously(site: &Site, method: &str, target: &str, headers: &str) -> u16 {
-    let mut client = site.connect();
-    client.send(format!("{method} {target} HTTP/1.1\r\nHost: {}\r\n{headers}\r\n", site.gateway.host()));
-    client.head().status()
+    site.ask_bare(method, target, headers).0.status()
 }
 
 #[test]
@@ -193,11 +189,6 @@ fn pulp(setup: &Setup, status: &'static str, body: &'static str) -> (Site, Creat
     (site, creations)
 }
 
-fn claims(head: &Head) -> Value {
-    let token = head.get("authorization").unwrap().strip_prefix("Bearer ").unwrap();
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap()).unwrap()
-}
-
 #[test]
 fn a_user_is_created_before_the_first_token_goes_upstream() {
     let (site, creations) = pulp(&TOKENS, "201 Created", "{\"id\": 3}");
@@ -208,7 +199,7 @@ fn a_user_is_created_before_the_first_token_goes_upstream() {
     assert_eq!(creations.take(), ["alice"]);
     assert_eq!((heads[0].get("host"), heads[0].get("x-forwarded-proto")), (Some(&*site.gateway.host()), Some("http")));
     assert!(!heads[0].has_like("x-authentication-service") && !heads[0].has_like("cookie"), "{:?}", heads[0]);
-    assert_eq!(claims(&heads[1])["sub"], "alice");
+    assert_eq!(heads[1].claims()["sub"], "alice");
     // Once.
     assert_eq!(site.get().0.status(), 200);
     let token = site.gateway.token(Some(ALICE), &["repository:team/app:pull"]);
@@ -388,12 +379,12 @@ fn tokens_for_pulp_are_for_the_host_that_the_client_names() {
     assert_eq!(ask("GET", &own, &bearer).get("authorization"), Some(&*bearer), "the client's own is good for this");
     for authorization in [&bearer, &basic(ALICE)] {
         for host in ["Registry.Example.ORG:5000", "localhost"] {
-            let claims = claims(&ask("GET", host, authorization));
+            let claims = ask("GET", host, authorization).claims();
             assert_eq!((&claims["aud"], &claims["sub"]), (&host.into(), &"alice".into()));
             assert_eq!(claims["access"], json!([{"type": "repository", "name": "team/app", "actions": ["pull"]}]));
         }
     }
     // Pulp knows push alone for all that changes anything.
-    let claims = claims(&ask("DELETE", &own, &bearer));
+    let claims = ask("DELETE", &own, &bearer).claims();
     assert_eq!(claims["access"], json!([{"type": "repository", "name": "team/app", "actions": ["push", "delete"]}]));
 }

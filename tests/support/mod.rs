@@ -13,6 +13,7 @@ pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod image;
 pub(crate) mod middle;
+pub(crate) mod people;
 pub(crate) mod port;
 pub(crate) mod process;
 pub(crate) mod pulp;

@@ -146,9 +146,18 @@ DATABASES = {{"default": {{"ENGINE": "django.db.backends.postgresql", "HOST": "{
         on_free_port(|port| self.try_api(port, settings))
     }
 
+    /// Like [`Pulp::api`], with so many seconds for a request instead of an hour.
+    pub(crate) fn hasty_api(&self, settings: &str, seconds: u16) -> App {
+        on_free_port(|port| self.api_on(port, settings, seconds))
+    }
+
     /// Like [`Pulp::api`], on `port`; none when that has been taken meanwhile.
     pub(crate) fn try_api(&self, port: u16, settings: &str) -> Option<App> {
-        let options = ["--workers", "2", "--timeout", "3600", "--access-logformat", API_LOG];
+        self.api_on(port, settings, 3600)
+    }
+
+    fn api_on(&self, port: u16, settings: &str, timeout: u16) -> Option<App> {
+        let options = ["--workers", "2", "--timeout", &timeout.to_string(), "--access-logformat", API_LOG];
         self.app("pulpcore-api", port, settings, &options, "/pulp/api/v3/status/")
     }
 

@@ -117,6 +117,16 @@ impl Site {
         (head, body)
     }
 
+    /// Asks over a connection of its own with these header lines (each with its end) and no credentials but what they hold.
+    #[track_caller]
+    pub(crate) fn ask_bare(&self, method: &str, target: &str, headers: &str) -> (Head, Body) {
+        let mut client = self.connect();
+        client.send(format!("{method} {target} HTTP/1.1\r\nHost: {}\r\n{headers}\r\n", self.gateway.host()));
+        let head = client.head();
+        let body = if method == "HEAD" { Body::default() } else { client.body(&head) };
+        (head, body)
+    }
+
     /// GET of alice's for a blob.
     #[track_caller]
     pub(crate) fn get(&self) -> (Head, Body) {

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 /// Longer than anything here may take; it only keeps a broken test from hanging.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
@@ -58,6 +58,14 @@ impl Head {
     pub(crate) fn has_like(&self, name: &str) -> bool {
         let normal = |text: &str| text.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
         self.headers.iter().any(|(key, _)| normal(key) == normal(name))
+    }
+
+    /// What the bearer token says that came with a request.
+    #[track_caller]
+    pub(crate) fn claims(&self) -> serde_json::Value {
+        let token = self.get("authorization").and_then(|value| value.strip_prefix("Bearer "));
+        let payload = token.and_then(|token| token.split('.').nth(1)).unwrap_or_else(|| panic!("no token: {self:?}"));
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
     }
 
     /// The status of a response.

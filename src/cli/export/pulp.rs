@@ -53,7 +53,7 @@ pub struct Args {
 enum Scheme {
     /// User and password
     Basic,
-    /// An API key in a header of its own
+    /// An API key in a header of its own, and user and password for clients that know no keys
     ApiKey,
     /// A token that a client fetches with its id and secret
     Oauth2,
@@ -72,7 +72,7 @@ pub fn run(args: &Args, console: &mut Console<'_>) -> Outcome {
     if let Some(key) = &key {
         writeln!(console.err, "wrote {}", key.path.display())?;
     }
-    for note in needs.notes(&config, key.as_ref()) {
+    for note in needs.notes(&config, key.as_ref(), args.scheme) {
         console.note(&note)?;
     }
     Ok(OK)

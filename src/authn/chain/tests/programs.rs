@@ -118,6 +118,24 @@ fn a_key_says_who_comes_and_until_when() {
     assert_eq!(hasher.done(), 0);
 }
 
+#[tokio::test]
+async fn a_key_is_the_password_of_its_own_name_only_and_who_has_none_pays_for_a_password() {
+    let (chain, hasher, clock) = chain_with(&[], &[("ci", Some(2000)), ("cd", None), ("admin", None)]);
+    let ask = |user: &str, text: &str| chain.authenticate_named_key(user, &password(text));
+    assert_eq!(ask("ci", "tgk_0123456789ci").unwrap().unwrap().groups, [group("bots"), group("ops")]);
+    assert_eq!(ask("admin", "tgk_0123456789admin"), Some(Err(KeyRefused::Unknown)));
+    for (user, text) in [("ci", "tgk_0123456789cd"), ("CI", "tgk_0123456789ci"), ("ci", ""), ("", ""), (ALICE, "one")] {
+        assert!(ask(user, text).is_none(), "{user}");
+    }
+    clock.set(2000);
+    assert_eq!(ask("ci", "tgk_0123456789ci"), Some(Err(KeyRefused::Expired(name("ci")))));
+    // What is none goes the way of users, and a name that has a key costs what an unknown one does.
+    for (n, user) in ["ci", "nobody"].into_iter().enumerate() {
+        assert_eq!(chain.authenticate(user, &password("wrong")).await, Err(Refused::Wrong));
+        assert_eq!(hasher.done(), n as u64 + 1, "{user}");
+    }
+}
+
 #[test]
 fn tokens_follow_what_the_tables_say_now() {
     let (chain, _, clock) = chain_with(&[("slow", fast("x")), ("admin", fast("x"))], &[("ci", Some(2000))]);

@@ -4,7 +4,7 @@ use crate::cli::console::Failure;
 use crate::config::{Config, Credentials, Kind, Pulp, Route, RouteAuth, Upstream, UserAccount};
 use crate::registry::path::is_at_or_below;
 
-use super::Key;
+use super::{Key, Scheme};
 
 /// Where Pulp's content app serves the layers of images, whatever `API_ROOT` says.
 const LAYERS: &str = "/pulp/container/";
@@ -83,7 +83,7 @@ impl<'a> Needs<'a> {
     }
 
     /// What settings.py cannot do.
-    pub(super) fn notes(&self, config: &Config, key: Option<&Key>) -> Vec<String> {
+    pub(super) fn notes(&self, config: &Config, key: Option<&Key>, scheme: Scheme) -> Vec<String> {
         let address = self.upstream.url.authority().map_or("", |authority| authority.as_str());
         let mut notes = vec![
             format!(
@@ -116,12 +116,36 @@ impl<'a> Needs<'a> {
             );
         }
         notes.extend(self.about_tokens(key));
+        notes.extend(self.about_scheme(config, scheme));
         if !self.content {
             notes.push(format!(
                 "no route leads to {LAYERS}: clients fetch layers from Pulp's own CONTENT_ORIGIN, past the gateway"
             ));
         }
         notes
+    }
+
+    fn about_scheme(&self, config: &Config, scheme: Scheme) -> Option<String> {
+        match scheme {
+            Scheme::Basic => None,
+            _ if !self.header() => Some(
+                "--scheme changes nothing here: no route tells Pulp the caller by the identity header, and docs/api.json \
+                 describes user and password as Pulp's own settings have it"
+                    .into(),
+            ),
+            Scheme::ApiKey if config.api_keys.is_empty() => {
+                Some("there is no API key yet: `tidegate api-key --name NAME` makes one, for [api_keys] of the gateway".into())
+            }
+            Scheme::ApiKey => Some(
+                "pulp-cli knows no API keys: give it the key's name as `--username` and the key as `--password` (`pulp config \
+                 create`), and leave out `--header`"
+                    .into(),
+            ),
+            Scheme::Oauth2 if config.clients.is_empty() => Some(
+                "there is no client yet: `tidegate api-key --client --name NAME` makes one, for [clients] of the gateway".into(),
+            ),
+            Scheme::Oauth2 => None,
+        }
     }
 
     fn about_tokens(&self, key: Option<&Key>) -> Vec<String> {

@@ -13,9 +13,7 @@ const REMOTE: &str = "django.contrib.auth.backends.RemoteUserBackend";
 const ROLES: &str = "pulpcore.backends.ObjectRolePermissionBackend";
 const HEADER_CLASS: &str = "pulpcore.app.authentication.JSONHeaderRemoteAuthentication";
 const BASIC_CLASS: &str = "pulpcore.app.authentication.BasicAuthentication";
-
-/// The header that API keys come in.
-const KEY_HEADER: &str = "X-Api-Key";
+const WEB_SERVER_CLASS: &str = "pulpcore.app.authentication.PulpRemoteUserAuthentication";
 
 /// The settings that a configuration needs.
 pub(super) fn text(config: &Config, needs: &Needs<'_>, scheme: Scheme, key: Option<&Key>) -> Result<String, Failure> {
@@ -33,9 +31,10 @@ pub(super) fn text(config: &Config, needs: &Needs<'_>, scheme: Scheme, key: Opti
             out.set("TOKEN_AUTH_DISABLED", &json!(true));
         }
     }
-    users(&mut out, config, needs);
     if needs.header() {
-        header(&mut out, config, scheme);
+        let described = Described::of(needs, scheme);
+        users(&mut out, config, described);
+        header(&mut out, config, described);
     }
     Ok(out.0)
 }
@@ -91,20 +90,41 @@ fn tokens(out: &mut Text, config: &Config, key: Option<&Key>) -> Result<(), Fail
     Ok(())
 }
 
-/// Whom Pulp takes a caller for, and by what.
-fn users(out: &mut Text, config: &Config, needs: &Needs<'_>) {
-    if !needs.header() {
-        return;
+/// How `docs/api.json` says that one can log in. Each class of authentication describes one way there.
+#[derive(Clone, Copy)]
+struct Described {
+    /// What the class that reads the header describes.
+    header: Scheme,
+    /// Pulp's own passwords count too, and their class describes user and password.
+    account: bool,
+    /// User and password are described beside that, by a class that takes nothing from clients.
+    beside: bool,
+}
+
+impl Described {
+    fn of(needs: &Needs<'_>, scheme: Scheme) -> Self {
+        let account = needs.account();
+        // Where two classes describe user and password, pulp-cli fails to choose between them.
+        let header = if account && scheme == Scheme::Basic { Scheme::ApiKey } else { scheme };
+        Self { header, account, beside: scheme == Scheme::ApiKey && !account }
     }
+}
+
+/// Whom Pulp takes a caller for, and by what.
+fn users(out: &mut Text, config: &Config, described: Described) {
     let header = config.identity.header.as_str();
     out.says("RemoteUserBackend makes a user of each name in the header that Pulp does not know yet.");
     out.set("AUTHENTICATION_BACKENDS", &json!([MODEL, REMOTE, ROLES]));
-    let (classes, why) = if needs.account() {
-        (json!([HEADER_CLASS, BASIC_CLASS]), "the header and the gateway's account count: no sessions")
+    let (classes, why) = if described.account {
+        (json!([HEADER_CLASS, BASIC_CLASS]), "Only the header and the gateway's account count: no sessions.")
+    } else if described.beside {
+        let why = "Only the header counts: no passwords and no sessions of Pulp's own. The second class reads what a web server\n\
+                   may say, which no client can; it is there for what it adds to docs/api.json, see below.";
+        (json!([HEADER_CLASS, WEB_SERVER_CLASS]), why)
     } else {
-        (json!([HEADER_CLASS]), "the header counts: no passwords and no sessions of Pulp's own")
+        (json!([HEADER_CLASS]), "Only the header counts: no passwords and no sessions of Pulp's own.")
     };
-    out.says(&format!("Only {why}."));
+    out.says(why);
     out.set("REST_FRAMEWORK__DEFAULT_AUTHENTICATION_CLASSES", &classes);
     out.says(&format!("{header} as Django spells it, and where the name stands in it."));
     out.set("AUTHENTICATION_JSON_HEADER", &json!(django(header)));
@@ -112,10 +132,11 @@ fn users(out: &mut Text, config: &Config, needs: &Needs<'_>) {
 }
 
 /// What `docs/api.json` tells clients. None of them sends the identity header itself.
-fn header(out: &mut Text, config: &Config, scheme: Scheme) {
-    let scheme = match scheme {
-        Scheme::Basic => json!({"type": "http", "scheme": "basic"}),
-        Scheme::ApiKey => json!({"type": "apiKey", "in": "header", "name": KEY_HEADER}),
+fn header(out: &mut Text, config: &Config, described: Described) {
+    let basic = json!({"type": "http", "scheme": "basic"});
+    let scheme = match described.header {
+        Scheme::Basic => basic.clone(),
+        Scheme::ApiKey => json!({"type": "apiKey", "in": "header", "name": config.api.key_header.as_str()}),
         Scheme::Oauth2 => {
             let origin = config.server.public_urls.first().map(|url| format!("{}://{}", url.scheme, url.authority));
             let scopes = json!({"api:read": "Read by the REST API", "api:write": "Change by the REST API"});
@@ -125,6 +146,14 @@ fn header(out: &mut Text, config: &Config, scheme: Scheme) {
     };
     out.says("How pulp-cli and its like log in to the gateway, as docs/api.json says it.");
     out.set("AUTHENTICATION_JSON_HEADER_OPENAPI_SECURITY_SCHEME", &scheme);
+    if described.beside {
+        out.says(
+            "pulp-cli knows no API keys. It sends one as the password of the user that is the key's name, where the document\n\
+             says that user and password will do.",
+        );
+        out.set("REMOTE_USER_ENVIRON_NAME", &json!("REMOTE_USER"));
+        out.set("REMOTE_USER_OPENAPI_SECURITY_SCHEME", &basic);
+    }
 }
 
 /// A header's name as a key of WSGI's environment.
