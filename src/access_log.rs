@@ -5,13 +5,13 @@
 use std::cell::Cell;
 use std::fs::OpenOptions;
 use std::io::{self, IsTerminal, Write};
-use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::audit::AuditLine;
+use crate::subject::Origin;
 use crate::telemetry::{Format, Line, Sink, Style};
 
 /// Texts of a request line are cut here.
@@ -55,8 +55,8 @@ pub struct RequestLine<'a> {
     pub time: SystemTime,
     /// The id of the request.
     pub request_id: &'a str,
-    /// Where it came from; none for a unix socket, behind which nobody has an address.
-    pub client: Option<IpAddr>,
+    /// Where it came from.
+    pub client: Origin,
     /// The method.
     pub method: &'a str,
     /// The host as the client sent it.
@@ -94,10 +94,7 @@ impl RequestLine<'_> {
     pub fn write(&self, buf: &mut Vec<u8>, style: Style) {
         let mut line = Line::begin(buf, style, LONGEST, self.time, "request");
         line.text("request_id", self.request_id);
-        match self.client {
-            Some(client) => line.plain("client", client),
-            None => line.text("client", "unix"),
-        }
+        line.plain("client", self.client);
         line.text("method", self.method);
         if let Some(host) = self.host {
             line.bytes("host", host);

@@ -3,10 +3,9 @@
 //! One line for each decision, each token and each log-in that failed. How lines get to their place, without ever being
 //! dropped, is `access_log`'s matter, together with the request lines'.
 
-use std::net::IpAddr;
 use std::time::SystemTime;
 
-use crate::subject::{Caller, GroupName};
+use crate::subject::{Caller, GroupName, Origin};
 use crate::telemetry::{Line, Style};
 
 /// Texts of an audit line are cut here. Longer than whatever the limits on requests let through to a decision.
@@ -46,8 +45,8 @@ pub struct AuditLine<'a> {
     pub request_id: &'a str,
     /// What the line is about.
     pub event: Event,
-    /// Where the request came from; none for a unix socket, behind which nobody has an address.
-    pub client: Option<IpAddr>,
+    /// Where the request came from.
+    pub client: Origin,
     /// Who it was, as verified.
     pub caller: &'a Caller,
     /// The user name that was given with credentials that were not accepted.
@@ -83,10 +82,7 @@ impl AuditLine<'_> {
                 Event::Login => "login",
             },
         );
-        match self.client {
-            Some(client) => line.plain("client", client),
-            None => line.text("client", "unix"),
-        }
+        line.plain("client", self.client);
         match self.caller {
             Caller::Anonymous => line.none("subject"),
             Caller::Known(subject) => {
@@ -122,7 +118,7 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::{AuditLine, Event, Result};
-    use crate::subject::{Caller, GroupName, Subject, UserName};
+    use crate::subject::{Caller, GroupName, Origin, Subject, UserName};
     use crate::telemetry::Style;
 
     fn written(line: &AuditLine<'_>, style: Style) -> String {
@@ -135,7 +131,7 @@ mod tests {
         time: UNIX_EPOCH,
         request_id: "r-1",
         event: Event::Token,
-        client: None,
+        client: Origin::Unix,
         caller: &Caller::Anonymous,
         claimed: None,
         service: Some("registry.test"),
@@ -153,7 +149,7 @@ mod tests {
         let groups = vec![GroupName::parse("dev \"ops\"").unwrap()];
         let subject = Subject::new(UserName::parse("al\u{202e}ice").unwrap(), groups, "users".into());
         let caller = Caller::Known(Arc::new(subject));
-        let client = Some("2001:db8::1".parse().unwrap());
+        let client = Origin::Ip("2001:db8::1".parse().unwrap());
         let text = written(&AuditLine { caller: &caller, client, ..TOKEN }, Style::Json);
         let parsed: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(

@@ -1,6 +1,7 @@
 //! Who is asking: the names and the facts that authentication yields and authorization reads.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -129,6 +130,37 @@ impl Caller {
     /// The user's name, if somebody said who they are.
     pub fn name(&self) -> Option<&UserName> {
         self.subject().map(|subject| &subject.name)
+    }
+}
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// An address.
+    Ip(IpAddr),
+    /// This machine, by a unix socket.
+    Unix,
+    /// Somewhere that a proxy does not tell.
+    Unknown,
+}
+
+impl Origin {
+    /// The address, where there is one.
+    pub fn ip(self) -> Option<IpAddr> {
+        match self {
+            Self::Ip(address) => Some(address),
+            Self::Unix | Self::Unknown => None,
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Unix => f.write_str("unix"),
+            Self::Unknown => f.write_str("unknown"),
+        }
     }
 }
 

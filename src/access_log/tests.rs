@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::{Decision, LogError, LogWriter, RequestLine, Settings, Target};
 use crate::audit::{AuditLine, Event, Result};
-use crate::subject::Caller;
+use crate::subject::{Caller, Origin};
 use crate::telemetry::{Format, Style};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LINE: RequestLine<'_> = RequestLine {
     time: UNIX_EPOCH,
     request_id: "r-1",
-    client: None,
+    client: Origin::Unix,
     method: "GET",
     host: Some(b"registry.test"),
     path: "/v2/team/app/manifests/v1",
@@ -39,7 +39,7 @@ const AUDIT: AuditLine<'_> = AuditLine {
     time: UNIX_EPOCH,
     request_id: "r-1",
     event: Event::Decision,
-    client: None,
+    client: Origin::Unix,
     caller: &Caller::Anonymous,
     claimed: None,
     service: None,
@@ -66,7 +66,7 @@ fn settings(dir: &Path, requests: &str, audit: &str) -> Settings {
 
 #[test]
 fn a_line_has_every_fact() {
-    let client = Some("192.0.2.1".parse().unwrap());
+    let client = Origin::Ip("192.0.2.1".parse().unwrap());
     assert_eq!(
         json(&RequestLine { client, error: Some("upstream closed"), ..LINE }),
         serde_json::json!({

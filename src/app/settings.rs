@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::server::connection::ConnectionSettings;
 use crate::server::linger::LingerSettings;
+use crate::server::{EntranceSettings, TrustedProxies};
 
 pub(super) fn connection_settings(config: &Config, metrics: &Metrics) -> ConnectionSettings {
     ConnectionSettings {
@@ -14,5 +15,15 @@ pub(super) fn connection_settings(config: &Config, metrics: &Metrics) -> Connect
         max_header_size: config.limits.header_bytes,
         linger: LingerSettings::default(),
         metrics: Some(metrics.clone()),
+        entrance: EntranceSettings {
+            connections: config.limits.connections,
+            per_address: config.limits.connections_per_address,
+            trusted_proxies: trusted_proxies(config),
+            proxy_protocol: config.server.listen.iter().map(|listener| listener.proxy_protocol).collect(),
+        },
     }
+}
+
+pub(super) fn trusted_proxies(config: &Config) -> TrustedProxies {
+    TrustedProxies::new(config.server.trusted_proxies.clone(), config.server.trusts_unix)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::StartError;
 use super::chain::chain;
 use super::routes::routes;
+use super::settings;
 use super::upstreams::{Probes, probes, upstreams};
 use crate::authz::Rules;
 use crate::clock::Clock;
@@ -12,7 +13,7 @@ use crate::config::Config;
 use crate::identity::StripList;
 use crate::keys::KeyRing;
 use crate::metrics::Metrics;
-use crate::server::{Markers, PublicName, PublicNames, State, TrustedProxies};
+use crate::server::{Markers, PublicName, PublicNames, State};
 use crate::status::Status;
 use crate::token::{self, Cache, Issuer, Verifier};
 
@@ -42,7 +43,7 @@ pub(super) fn state(
     let jwks = ring.jwks().to_string().into();
     let state = State {
         names,
-        trusted_proxies: TrustedProxies::new(config.server.trusted_proxies, config.server.trusts_unix),
+        trusted_proxies: settings::trusted_proxies(&config),
         routes,
         chain,
         rules: Rules::new(config.rules),
@@ -56,6 +57,7 @@ pub(super) fn state(
         token_path: config.token.path,
         jwks,
         max_scopes: config.limits.scopes,
+        max_target: config.limits.url_bytes,
         form_timeout: config.server.header_timeout,
         clock,
     };

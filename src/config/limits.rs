@@ -1,5 +1,6 @@
 //! `[limits]` and `[log]`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +12,12 @@ use super::reader::Section;
 /// `[limits]`.
 #[derive(Debug)]
 pub struct Limits {
+    /// Connections of clients in all (default 20,000); none: as many as come.
+    pub connections: Option<NonZeroUsize>,
+    /// Connections from one address, of IPv6 from one /64 (default 1,024); none: as many as come.
+    pub connections_per_address: Option<NonZeroUsize>,
+    /// Bytes of a request's target (default 16 KiB).
+    pub url_bytes: usize,
     /// Bytes of a request head (default 32 KiB).
     pub header_bytes: usize,
     /// Number of request headers (default 100).
@@ -64,6 +71,9 @@ pub enum LogTarget {
 pub(super) fn limits(section: Option<Section<'_>>) -> Limits {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut limits = Limits {
+        connections: NonZeroUsize::new(20_000),
+        connections_per_address: NonZeroUsize::new(1024),
+        url_bytes: 16 << 10,
         header_bytes: 32 << 10,
         header_count: 100,
         password_hashing: cores,
@@ -72,6 +82,13 @@ pub(super) fn limits(section: Option<Section<'_>>) -> Limits {
         scopes: 64,
     };
     if let Some(mut section) = section {
+        let mut connections = |key, default: Option<NonZeroUsize>| {
+            // Zero stands for none.
+            NonZeroUsize::new(section.number(key, default.map_or(0, NonZeroUsize::get), 0..=10_000_000))
+        };
+        limits.connections = connections("connections", limits.connections);
+        limits.connections_per_address = connections("connections_per_address", limits.connections_per_address);
+        limits.url_bytes = section.size("url_bytes", limits.url_bytes, 1 << 10..=64 << 10);
         limits.header_bytes = section.size("header_bytes", limits.header_bytes, 8 << 10..=1 << 20);
         limits.header_count = section.number("header_count", limits.header_count, 16..=1000);
         limits.password_hashing = section.number("password_hashing", limits.password_hashing, 1..=1024);

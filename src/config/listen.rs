@@ -77,18 +77,7 @@ fn listener(item: &Item<'_>) -> Option<Listener> {
         }
         Some(tls)
     });
-    let proxy_protocol = section.take("proxy_protocol").and_then(|item| {
-        let wanted = item.boolean()?;
-        if wanted {
-            item.fail(
-                "not-built",
-                "the PROXY protocol is not built yet",
-                "let the proxy tell addresses in X-Forwarded-For",
-            );
-        }
-        Some(wanted)
-    });
-    let proxy_protocol = proxy_protocol.unwrap_or(false);
+    let proxy_protocol = section.boolean("proxy_protocol", false);
     section.finish();
     let address_item = address?;
     let address = any_address(&address_item, address_item.text_as("an address such as \"127.0.0.1:5000\"")?, mode?)?;

@@ -29,7 +29,7 @@ pub(crate) fn operation(
     presented: &Presented,
     exchange: &Exchange,
 ) -> Result<Arc<Passage>, Failure> {
-    let client = exchange.peer.client;
+    let client = exchange.peer.client.ip();
     let reads = matches!(head.method, Method::GET | Method::HEAD);
     let kept = presented.token().filter(|_| reads).map(|entry| {
         let target = head.uri.path_and_query().map(|target| target.as_str().to_owned()).unwrap_or_default();
@@ -79,7 +79,7 @@ pub(crate) fn path(
 ) -> Result<Passage, Failure> {
     let (caller, service) = (presented.caller(), presented.service(state));
     let judged =
-        authz::authorize_api(&state.rules, request, caller, presented.api_scopes(), service, exchange.peer.client);
+        authz::authorize_api(&state.rules, request, caller, presented.api_scopes(), service, exchange.peer.client.ip());
     let passage = judged.map_err(|refusal| refused(state, &refusal, presented, &[], exchange)).and_then(|permit| {
         let session = presented.token().map(|entry| &entry.state);
         Passage::new(state, route, permit, session).inspect_err(|failure| {
@@ -124,7 +124,7 @@ fn lacking(state: &State, presented: &Presented, asks: &[Scope], exchange: &Exch
         return format!("{who} may not {} {}", exchange.method, exchange.path);
     }
     let asked: AccessSet = asks.iter().cloned().collect();
-    let client = exchange.peer.client;
+    let client = exchange.peer.client.ip();
     let rights = state.rules.grant(presented.caller(), presented.service(state), client, &asked);
     let beyond_rights = without(&asked, &rights);
     if !beyond_rights.is_empty() {

@@ -24,6 +24,7 @@ use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tower_service::Service;
 
+use super::entrance::EntranceSettings;
 use super::linger::{self, LingerSettings};
 use super::shutdown::ShutdownWatch;
 use super::stream::{PeerAddr, Stream};
@@ -57,6 +58,8 @@ pub struct ConnectionSettings {
     pub linger: LingerSettings,
     /// Where connections are counted; none for those that nobody counts.
     pub metrics: Option<Metrics>,
+    /// Who may come.
+    pub entrance: EntranceSettings,
 }
 
 impl Default for ConnectionSettings {
@@ -69,6 +72,7 @@ impl Default for ConnectionSettings {
             max_header_size: 64 * 1024,
             linger: LingerSettings::default(),
             metrics: None,
+            entrance: EntranceSettings::default(),
         }
     }
 }

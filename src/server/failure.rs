@@ -22,6 +22,12 @@ pub enum Failure {
     /// CONNECT and TRACE are not for this gateway.
     #[error("the method is not supported")]
     Method,
+    /// The path and the query of the request are longer than the bound.
+    #[error("the path and the query are longer than {limit} bytes")]
+    TargetTooLong {
+        /// The bound.
+        limit: usize,
+    },
     /// No route leads anywhere.
     #[error("there is no route for this path")]
     NoRoute,

@@ -155,7 +155,7 @@ fn strip(state: &State, passage: &Passage, headers: &mut HeaderMap) {
 /// Who takes turns with whom. Nobody says who they are on a public route.
 fn caller_key(route: &Route, exchange: &Exchange) -> CallerKey {
     let caller = if route.auth == RouteAuth::Public { &Caller::Anonymous } else { &exchange.caller };
-    CallerKey::new(caller, exchange.peer.client)
+    CallerKey::new(caller, exchange.peer.client.ip())
 }
 
 /// Adds what the upstream is told about the caller.

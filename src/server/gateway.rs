@@ -131,6 +131,9 @@ impl Gateway {
         if matches!(head.method, Method::CONNECT | Method::TRACE) {
             return Err(Failure::Method);
         }
+        if head.uri.path_and_query().is_some_and(|target| target.as_str().len() > state.max_target) {
+            return Err(Failure::TargetTooLong { limit: state.max_target });
+        }
         let path = RequestPath::parse(head.uri.path()).map_err(RouteError::from)?;
         path.as_str().clone_into(&mut exchange.path);
         if path.as_str() == state.token_path {
@@ -164,7 +167,7 @@ impl Gateway {
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, Failure> {
         (exchange.route, exchange.action) = (metrics::Route::Token, Action::Token);
-        let client = exchange.peer.client;
+        let client = exchange.peer.client.ip();
         let answered = token_endpoint::answer(state, head, body, client, exchange).await;
         if let Ok((_, granted)) = &answered {
             exchange.decision = Decision::Own;

@@ -13,6 +13,7 @@ use ipnet::IpNet;
 
 use super::headers::is_authority;
 use super::stream::PeerAddr;
+use crate::subject::Origin;
 
 /// `X-Request-Id`.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -65,15 +66,19 @@ impl TrustedProxies {
 
     /// Whether this peer is one of them.
     pub fn trusts(&self, peer: PeerAddr) -> bool {
-        peer.ip().map_or(self.unix, |address| self.contains(address))
+        match peer {
+            PeerAddr::Ip(address) => self.contains(address.ip()),
+            PeerAddr::Unix => self.unix,
+            PeerAddr::Unknown => false,
+        }
     }
 }
 
 /// What is known of the way a request came.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
-    /// The client: the connection's peer, or what trusted proxies say. None for somebody behind a unix socket.
-    pub(crate) client: Option<IpAddr>,
+    /// The client: the connection's peer, or what trusted proxies say.
+    pub(crate) client: Origin,
     /// The host that the client addressed: `Host`, or what a trusted proxy says.
     pub(crate) host: String,
     /// The id of the request.
@@ -85,7 +90,7 @@ pub(crate) struct Peer {
 impl Peer {
     /// Reads the headers of a request that came over a connection from `address`.
     pub(crate) fn new(address: PeerAddr, host: &str, headers: &HeaderMap, trusted: &TrustedProxies) -> Self {
-        let peer = address.ip();
+        let peer = address.origin();
         if !trusted.trusts(address) {
             return Self { client: peer, host: host.to_owned(), request_id: fresh_id(), chain: None };
         }
@@ -95,7 +100,7 @@ impl Peer {
             let told: Vec<String> = forwarded(headers, "for").collect();
             (!told.is_empty()).then(|| told.join(", "))
         });
-        let client = chain.as_deref().and_then(|chain| first_untrusted(chain, trusted)).or(peer);
+        let client = chain.as_deref().and_then(|chain| first_untrusted(chain, trusted)).map_or(peer, Origin::Ip);
         // Of several hosts the nearest proxy's is the last.
         let host = told(X_FORWARDED_HOST)
             .map(str::to_owned)
@@ -119,9 +124,9 @@ impl Peer {
         };
         let mut forwarded = String::with_capacity(64);
         let node = match self.client {
-            Some(IpAddr::V6(client)) => format!("\"[{client}]\""),
-            Some(client) => client.to_string(),
-            None => "unknown".to_owned(),
+            Origin::Ip(IpAddr::V6(client)) => format!("\"[{client}]\""),
+            Origin::Ip(client) => client.to_string(),
+            Origin::Unix | Origin::Unknown => "unknown".to_owned(),
         };
         // Writing to a string cannot fail.
         let _ = write!(forwarded, "for={node};host=\"{}\";proto={scheme}", self.host);
@@ -207,7 +212,7 @@ fn fresh_id() -> Arc<str> {
 mod tests {
     use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-    use super::{Peer, PeerAddr, TrustedProxies};
+    use super::{Origin, Peer, PeerAddr, TrustedProxies};
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
@@ -234,7 +239,7 @@ mod tests {
         ]);
         let address = ip("192.0.2.1:1000");
         let peer = Peer::new(address, "gw", &said, &trusted());
-        assert_eq!(peer.client.unwrap().to_string(), "192.0.2.1");
+        assert_eq!(peer.client.to_string(), "192.0.2.1");
         assert_ne!(&*peer.request_id, "mine");
         peer.describe(&mut said, address, "http");
         assert_eq!(said["x-forwarded-for"], "192.0.2.1");
@@ -249,7 +254,7 @@ mod tests {
         let mut said = headers(&[("x-forwarded-for", "6.6.6.6, 192.0.2.7, 10.1.1.1"), ("x-request-id", "abc-1")]);
         let address = ip("10.0.0.1:1000");
         let peer = Peer::new(address, "gw", &said, &trusted());
-        assert_eq!(peer.client.unwrap().to_string(), "192.0.2.7");
+        assert_eq!(peer.client.to_string(), "192.0.2.7");
         assert_eq!(&*peer.request_id, "abc-1");
         peer.describe(&mut said, address, "https");
         assert_eq!(said["x-forwarded-for"], "6.6.6.6, 192.0.2.7, 10.1.1.1, 10.0.0.1");
@@ -263,25 +268,22 @@ mod tests {
         ]);
         let address = ip("10.0.0.1:1000");
         let peer = Peer::new(address, "gw", &said, &trusted());
-        assert_eq!(
-            (peer.client.unwrap().to_string().as_str(), peer.host.as_str()),
-            ("192.0.2.7", "registry.example:5000")
-        );
+        assert_eq!((peer.client.to_string().as_str(), peer.host.as_str()), ("192.0.2.7", "registry.example:5000"));
         peer.describe(&mut said, address, "https");
         assert_eq!(said["x-forwarded-for"], "6.6.6.6, 192.0.2.7:4711, 10.1.1.1, 10.0.0.1");
         assert_eq!(said["forwarded"], "for=192.0.2.7;host=\"registry.example:5000\";proto=https");
         let ipv6 = headers(&[("forwarded", "for=\"[2001:db8::1]:80\";host=\"a b\"")]);
         let peer = Peer::new(address, "gw", &ipv6, &trusted());
-        assert_eq!((peer.client.unwrap().to_string().as_str(), peer.host.as_str()), ("2001:db8::1", "gw"));
+        assert_eq!((peer.client.to_string().as_str(), peer.host.as_str()), ("2001:db8::1", "gw"));
         let both = headers(&[("forwarded", "for=6.6.6.6"), ("x-forwarded-for", "192.0.2.7")]);
-        assert_eq!(Peer::new(address, "gw", &both, &trusted()).client.unwrap().to_string(), "192.0.2.7");
+        assert_eq!(Peer::new(address, "gw", &both, &trusted()).client.to_string(), "192.0.2.7");
     }
 
     #[test]
     fn nonsense_from_a_trusted_proxy_falls_back_to_it() {
         let said = headers(&[("x-forwarded-for", "unknown"), ("x-request-id", "a b\tc")]);
         let peer = Peer::new(ip("[::ffff:10.0.0.1]:1"), "gw", &said, &trusted());
-        assert_eq!(peer.client.unwrap().to_string(), "10.0.0.1");
+        assert_eq!(peer.client.to_string(), "10.0.0.1");
         assert_ne!(&*peer.request_id, "a b\tc");
     }
 
@@ -289,7 +291,7 @@ mod tests {
     fn a_unix_peer_has_no_address_and_is_believed_only_where_the_configuration_says_so() {
         let said = || headers(&[("x-forwarded-for", "192.0.2.7, 10.1.1.1"), ("forwarded", "for=192.0.2.7")]);
         let stranger = Peer::new(PeerAddr::Unix, "gw", &said(), &trusted());
-        assert_eq!(stranger.client, None);
+        assert_eq!(stranger.client, Origin::Unix);
         let mut told = said();
         stranger.describe(&mut told, PeerAddr::Unix, "http");
         assert!(!told.contains_key("x-forwarded-for"), "{told:?}");
@@ -297,7 +299,7 @@ mod tests {
 
         let trusted = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()], true);
         let proxy = Peer::new(PeerAddr::Unix, "gw", &said(), &trusted);
-        assert_eq!(proxy.client.unwrap().to_string(), "192.0.2.7");
+        assert_eq!(proxy.client.to_string(), "192.0.2.7");
         let mut told = said();
         proxy.describe(&mut told, PeerAddr::Unix, "http");
         assert_eq!(told["x-forwarded-for"], "192.0.2.7, 10.1.1.1");

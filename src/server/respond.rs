@@ -129,6 +129,7 @@ fn describe(failure: &Failure) -> (StatusCode, OciError) {
     match failure {
         Failure::Framing(_) | Failure::SeveralCredentials => own(StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
         Failure::Method => own(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported),
+        Failure::TargetTooLong { .. } => own(StatusCode::URI_TOO_LONG, ErrorCode::Unsupported),
         Failure::NoRoute => own(StatusCode::NOT_FOUND, ErrorCode::Unsupported),
         Failure::Grammar(error) => (error.status(), error.to_oci()),
         Failure::Challenged { trouble: TokenTrouble::InsufficientScope(_), .. } => {

@@ -53,6 +53,8 @@ pub struct State {
     pub jwks: Bytes,
     /// Most scopes in one token request.
     pub max_scopes: usize,
+    /// Most bytes of a request's target.
+    pub max_target: usize,
     /// How long a form body may take.
     pub form_timeout: Duration,
     /// The time.

@@ -4,12 +4,14 @@
 
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+
+use crate::subject::Origin;
 
 /// The other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,6 +20,8 @@ pub enum PeerAddr {
     Ip(SocketAddr),
     /// Somebody on this machine who may open a unix socket of ours: such a peer has no address.
     Unix,
+    /// Somebody behind a proxy that does not say where. Nothing that they say of themselves is believed.
+    Unknown,
 }
 
 impl PeerAddr {
@@ -25,8 +29,25 @@ impl PeerAddr {
     pub fn ip(self) -> Option<IpAddr> {
         match self {
             Self::Ip(address) => Some(address.ip().to_canonical()),
-            Self::Unix => None,
+            Self::Unix | Self::Unknown => None,
         }
+    }
+
+    /// Where requests of it come from, if nobody tells better.
+    pub(crate) fn origin(self) -> Origin {
+        match self {
+            Self::Ip(address) => Origin::Ip(address.ip().to_canonical()),
+            Self::Unix => Origin::Unix,
+            Self::Unknown => Origin::Unknown,
+        }
+    }
+}
+
+/// Whom an address stands for where people are counted: of IPv6 the network that one household has.
+pub(crate) fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+        address @ IpAddr::V4(_) => address,
     }
 }
 
@@ -40,7 +61,7 @@ impl fmt::Display for PeerAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ip(address) => address.fmt(f),
-            Self::Unix => f.write_str("unix"),
+            Self::Unix | Self::Unknown => self.origin().fmt(f),
         }
     }
 }

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tower_service::Service;
 
 use super::connection::{self, ConnectionInfo, LiveSettings};
+use super::entrance::Entrance;
 use super::listener::{Acceptor, Bound, Listeners, ListeningSocket};
 use super::shutdown::{Shutdown, ShutdownWatch};
 use super::stream::{PeerAddr, Stream};
@@ -59,6 +60,7 @@ impl Workers {
         let mut workers = Self { bound: listeners.bound().to_vec(), threads: Vec::new(), ended };
         let make_worker = Arc::new(make_worker);
         let settings = settings.into();
+        let entrance = Arc::new(Entrance::default());
 
         // All runtimes first: once the first worker accepts, nothing should fail any more.
         let mut prepared = Vec::new();
@@ -69,12 +71,13 @@ impl Workers {
             let ending = Ending { index, tell: ending.clone() };
             let make_worker = Arc::clone(&make_worker);
             let settings = settings.clone();
+            let entrance = Arc::clone(&entrance);
             let watch = shutdown.watch();
             let thread = thread::Builder::new().name(format!("{name}-{index}")).spawn(move || {
                 let _ending = ending;
                 let outcome = runtime.block_on(async {
                     let make_service = make_worker(index);
-                    work(index, sockets, settings, watch, make_service).await
+                    work(index, sockets, settings, watch, entrance, make_service).await
                 });
                 if let Err(error) = outcome {
                     tracing::error!(worker = index, %error, "a worker cannot accept connections");
@@ -127,6 +130,7 @@ async fn work<M, S, B>(
     sockets: Vec<ListeningSocket>,
     settings: LiveSettings,
     global: ShutdownWatch,
+    entrance: Arc<Entrance>,
     make_service: M,
 ) -> io::Result<()>
 where
@@ -145,17 +149,24 @@ where
     // Every connection holds a sender; the channel ends with the last of them.
     let (alive, mut all_gone) = mpsc::channel::<Infallible>(1);
     let make_service = Arc::new(make_service);
-    let begin = |listener: usize, stream: Stream, peer: PeerAddr| {
+    let begin = |listener: usize, mut stream: Stream, peer: PeerAddr| {
+        let settings = settings.now();
         // Fails where the client is gone already.
         let Ok(local) = stream.local_addr() else { return };
-        let info = ConnectionInfo { peer, local, listener, worker: index };
-        let make_service = Arc::clone(&make_service);
-        let (settings, watch, alive) = (settings.now(), shutdown.watch(), alive.clone());
+        let Some(mut place) = entrance.admit(&settings, listener, peer) else {
+            // The end that costs least; it is best effort.
+            let _ = stream.reset_when_dropped();
+            return;
+        };
+        let (entrance, make_service) = (Arc::clone(&entrance), Arc::clone(&make_service));
+        let (watch, alive) = (shutdown.watch(), alive.clone());
         let open = settings.metrics.as_ref().map(Metrics::connection);
         tokio::spawn(async move {
-            let service = make_service(&info);
+            let identified = entrance.identify(&settings, listener, peer, &mut stream, &mut place, watch.clone()).await;
+            let Some(peer) = identified else { return };
+            let service = make_service(&ConnectionInfo { peer, local, listener, worker: index });
             connection::serve(stream, service, settings, watch).await;
-            drop((open, alive));
+            drop((open, place, alive));
         });
     };
 

@@ -1,6 +1,7 @@
 //! The gateway under test: its configuration rendered, its process started, its lines read back.
 
 use std::fmt::Write as _;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
@@ -109,6 +110,19 @@ impl Gateway {
             Self::try_run(command, dir, ports, &|ports| settings.render(ports))
         };
         (0..20).find_map(|_| run(Ports::free())).expect("no ports stayed free until the gateway bound them")
+    }
+
+    /// Starts one that is passed on this listening socket by the name `web`, as systemd does it.
+    pub(crate) fn try_activate(
+        dir: &Path,
+        socket: OwnedFd,
+        ports: Ports,
+        render: &dyn Fn(Ports) -> String,
+    ) -> Option<Self> {
+        let script = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=web exec \"$0\" \"$@\"";
+        let mut command = command(&program("sh", "dash"), dir);
+        command.args(["-c", script]).arg(binary()).stdin(socket);
+        Self::try_run(command, dir, ports, render)
     }
 
     fn try_run(mut command: Command, dir: &Path, ports: Ports, render: &dyn Fn(Ports) -> String) -> Option<Self> {

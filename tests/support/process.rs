@@ -34,6 +34,7 @@ pub(crate) fn command(program: &Path, home: &Path) -> Command {
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
     command.env_clear().env("PATH", path()).env("LANG", "C.UTF-8");
     command.env("HOME", home).env("TMPDIR", home).env("XDG_RUNTIME_DIR", home).current_dir(home);
+    command.stdin(Stdio::null());
     command.process_group(0);
     command
 }
@@ -172,7 +173,7 @@ impl Server {
         ready: impl Fn() -> bool,
     ) -> Result<Self, Unready> {
         let file = File::create(log).unwrap();
-        command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
+        command.stdout(file.try_clone().unwrap()).stderr(file);
         let mut server = Self { running: Running::spawn(command), name, log: log.to_owned() };
         until(&format!("{name} gets ready"), Duration::from_secs(30), || {
             if let Some(status) = server.running.0.try_wait().unwrap() {
