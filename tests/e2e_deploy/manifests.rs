@@ -115,6 +115,13 @@ impl Manifests {
         assert_selects(&deployment["spec"]["selector"]["matchLabels"], labels);
         let ports: Vec<&Value> =
             self.tidegate()["ports"].as_array().unwrap().iter().map(|port| &port["name"]).collect();
+        // Metrics are asked for where the admin pages are.
+        let annotations = &deployment["spec"]["template"]["metadata"]["annotations"];
+        let admin = self.tidegate()["ports"].as_array().unwrap().iter().find(|port| port["name"] == "admin").unwrap();
+        assert_eq!(annotations["prometheus.io/scrape"], "true");
+        assert_eq!(annotations["prometheus.io/port"], admin["containerPort"].to_string());
+        let config: Table = self.gateway_toml().parse().unwrap();
+        assert!(config["admin"]["listen"].as_str().unwrap().ends_with(&format!(":{}", admin["containerPort"])));
         for service in self.of("Service") {
             assert_selects(&service["spec"]["selector"], labels);
             for port in service["spec"]["ports"].as_array().unwrap() {
