@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::audit::AuditLine;
 use crate::subject::Origin;
-use crate::telemetry::{Format, Line, Sink, Style};
+use crate::telemetry::{Facility, Format, Line, Opener, Sink, Style, SyslogAddress, syslog};
 
 /// Texts of a request line are cut here.
 const LONGEST: usize = 1024;
@@ -133,6 +133,13 @@ pub enum Target {
     Stdout,
     /// The end of a file, which is made with mode 0640 if there is none.
     File(PathBuf),
+    /// A syslog daemon.
+    Syslog {
+        /// Where it listens.
+        address: SyslogAddress,
+        /// As what lines come there; none: what fits the kind of line.
+        facility: Option<Facility>,
+    },
 }
 
 /// What a [`LogWriter`] is told.
@@ -154,6 +161,14 @@ pub enum LogError {
     Open {
         /// The file.
         file: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// A syslog daemon cannot be reached.
+    #[error("cannot reach the syslog daemon at {address}: {error}")]
+    Syslog {
+        /// Where it should be.
+        address: SyslogAddress,
         /// What the system says.
         error: io::Error,
     },
@@ -183,11 +198,13 @@ thread_local! {
 impl LogWriter {
     /// Opens the places and starts a thread for each.
     pub fn start(settings: &Settings) -> Result<Self, LogError> {
-        let requests = Place::open("request", &settings.requests, settings.format)?;
-        let audit = if settings.audit == settings.requests {
+        let requests = Place::open("request", Facility::DAEMON, &settings.requests, settings.format)?;
+        // Lines that a daemon tells apart by their facility are not one stream.
+        let apart = matches!(settings.audit, Target::Syslog { facility: None, .. });
+        let audit = if settings.audit == settings.requests && !apart {
             requests.clone()
         } else {
-            Place::open("audit", &settings.audit, settings.format)?
+            Place::open("audit", Facility::AUTHPRIV, &settings.audit, settings.format)?
         };
         Ok(Self { requests, audit })
     }
@@ -226,6 +243,13 @@ impl LogWriter {
         self.places().filter(|place| !place.sink.flush(patience)).count() == 0
     }
 
+    /// Opens files, and ways to syslog daemons, anew: their names may belong to other files now. No line is lost or torn by that.
+    pub fn reopen(&self) {
+        for place in self.places() {
+            place.sink.reopen();
+        }
+    }
+
     /// Request lines dropped so far because too much was queued.
     pub fn dropped(&self) -> u64 {
         self.requests.as_ref().map_or(0, |place| place.sink.dropped())
@@ -244,18 +268,32 @@ impl LogWriter {
 }
 
 impl Place {
-    fn open(name: &'static str, target: &Target, format: Format) -> Result<Option<Self>, LogError> {
-        let (out, terminal): (Box<dyn Write + Send>, _) = match target {
+    fn open(name: &'static str, usual: Facility, target: &Target, format: Format) -> Result<Option<Self>, LogError> {
+        let (sink, terminal) = match target {
             Target::Off => return Ok(None),
-            Target::Stdout => (Box::new(io::stdout()), io::stdout().is_terminal()),
+            Target::Stdout => {
+                let sink = Sink::start(name, Box::new(io::stdout())).map_err(LogError::Thread)?;
+                (Arc::new(sink), io::stdout().is_terminal())
+            }
             Target::File(file) => {
-                let out = OpenOptions::new().append(true).create(true).mode(0o640).open(file);
-                (Box::new(out.map_err(|error| LogError::Open { file: file.clone(), error })?), false)
+                let failed = |error| LogError::Open { file: file.clone(), error };
+                (Arc::new(Sink::open(name, file_opener(file.clone())).map_err(failed)?), false)
+            }
+            Target::Syslog { address, facility } => {
+                let failed = |error| LogError::Syslog { address: address.clone(), error };
+                let opener = syslog(address.clone(), facility.unwrap_or(usual));
+                (Arc::new(Sink::open(name, opener).map_err(failed)?), false)
             }
         };
-        let sink = Arc::new(Sink::start(name, out).map_err(LogError::Thread)?);
         Ok(Some(Self { sink, style: format.style(terminal) }))
     }
+}
+
+fn file_opener(file: PathBuf) -> Opener {
+    Box::new(move || {
+        let out = OpenOptions::new().append(true).create(true).mode(0o640).open(&file)?;
+        Ok(Box::new(out))
+    })
 }
 
 fn formatted(write: impl FnOnce(&mut Vec<u8>), hand_over: impl FnOnce(&[u8])) {

@@ -6,6 +6,7 @@
 
 mod line;
 mod sink;
+mod syslog;
 
 use std::io::{self, IsTerminal};
 
@@ -13,7 +14,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 pub use line::{Line, Style};
-pub use sink::Sink;
+pub use sink::{Opener, Sink};
+pub use syslog::{Facility, SyslogAddress, syslog};
 
 /// How events and lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

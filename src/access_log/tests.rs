@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -10,7 +11,7 @@ use proptest::prelude::*;
 use super::{Decision, LogError, LogWriter, RequestLine, Settings, Target};
 use crate::audit::{AuditLine, Event, Result};
 use crate::subject::{Caller, Origin};
-use crate::telemetry::{Format, Style};
+use crate::telemetry::{Format, Style, SyslogAddress};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -163,4 +164,29 @@ fn off_writes_nothing_and_a_bad_file_is_named() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     let error = LogWriter::start(&settings(dir.path(), "", "no/such/file")).unwrap_err();
     assert!(matches!(&error, LogError::Open { .. }) && error.to_string().contains("no/such/file"), "{error}");
+}
+
+#[test]
+fn a_daemon_gets_both_kinds_as_what_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let daemon = UnixDatagram::bind(&path).unwrap();
+    daemon.set_read_timeout(Some(PATIENCE)).unwrap();
+    let target = Target::Syslog { address: SyslogAddress::Unix(path), facility: None };
+    let settings = Settings { requests: target.clone(), audit: target, format: Format::Auto };
+    let writer = LogWriter::start(&settings).unwrap();
+    writer.request(&LINE);
+    writer.audit(&AUDIT);
+    let mut heard = [(); 2].map(|()| {
+        let mut buffer = [0; 4096];
+        let length = daemon.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    });
+    heard.sort();
+    let [request, audit] = heard;
+    assert!(request.starts_with("<30>tidegate[") && request.contains("\"kind\":\"request\""), "{request}");
+    assert!(audit.starts_with("<86>tidegate[") && audit.contains("\"kind\":\"audit\""), "{audit}");
+    let gone = Target::Syslog { address: SyslogAddress::Unix(dir.path().join("gone")), facility: None };
+    let error = LogWriter::start(&Settings { audit: gone, ..settings }).unwrap_err();
+    assert!(error.to_string().contains("/gone"), "{error}");
 }

@@ -18,6 +18,9 @@ pub(super) fn log_settings(log: &config::Log) -> access_log::Settings {
         config::LogTarget::Off => access_log::Target::Off,
         config::LogTarget::Stdout => access_log::Target::Stdout,
         config::LogTarget::File(path) => access_log::Target::File(path.clone()),
+        config::LogTarget::Syslog { address, facility } => {
+            access_log::Target::Syslog { address: address.clone(), facility: *facility }
+        }
     };
     access_log::Settings { requests: target(&log.requests), audit: target(&log.audit), format: log_format(log) }
 }

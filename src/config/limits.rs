@@ -8,6 +8,7 @@ use toml::de::DeValue;
 
 use super::item::Item;
 use super::reader::Section;
+use crate::telemetry::{Facility, SyslogAddress};
 
 /// `[limits]`.
 #[derive(Debug)]
@@ -65,6 +66,13 @@ pub enum LogTarget {
     Stdout,
     /// Appended to a file.
     File(PathBuf),
+    /// Sent to a syslog daemon.
+    Syslog {
+        /// Where it listens.
+        address: SyslogAddress,
+        /// As what lines come there; none: `daemon` for request lines, `authpriv` for audit lines.
+        facility: Option<Facility>,
+    },
 }
 
 /// Reads the section, or its defaults when it is missing.
@@ -129,6 +137,9 @@ pub(super) fn log(section: Option<Section<'_>>) -> Log {
     log
 }
 
+/// What a target may be.
+const TARGETS: &str = "\"stdout\", \"off\", { file = \"path\" } or { syslog = \"unix:/dev/log\" }";
+
 fn level(item: &Item<'_>) -> Option<String> {
     let text = item.text()?;
     match tracing_subscriber::EnvFilter::builder().parse(text) {
@@ -148,20 +159,47 @@ fn level(item: &Item<'_>) -> Option<String> {
 fn target(item: &Item<'_>) -> Option<LogTarget> {
     if let DeValue::Table(_) = item.value {
         let mut section = item.section(format!("`{}`", item.name))?;
-        let file = section.require("file", "\"tidegate.log\"");
+        let Some(daemon) = section.take("syslog") else {
+            let file = section.require("file", "\"tidegate.log\"");
+            section.finish();
+            return file?.path().map(LogTarget::File);
+        };
+        let facility = section.take("facility").map(|item| item.word(&Facility::ALL));
         section.finish();
-        return file?.path().map(LogTarget::File);
+        let address = syslog_address(&daemon)?;
+        return match facility {
+            None => Some(LogTarget::Syslog { address, facility: None }),
+            Some(facility) => facility.map(|facility| LogTarget::Syslog { address, facility: Some(facility) }),
+        };
     }
-    match item.text_as("\"stdout\", \"off\" or { file = \"path\" }")? {
+    match item.text_as(TARGETS)? {
         "stdout" => Some(LogTarget::Stdout),
         "off" => Some(LogTarget::Off),
         _ => {
             item.fail(
                 "wrong-value",
                 format!("`{}` cannot be \"{}\"", item.name, item.shown()),
-                "write \"stdout\", \"off\" or { file = \"path\" }",
+                format!("write {TARGETS}"),
             );
             None
         }
     }
+}
+
+/// `unix:PATH` or `udp:HOST:PORT`.
+fn syslog_address(item: &Item<'_>) -> Option<SyslogAddress> {
+    let text = item.text()?;
+    let address = match text.split_once(':') {
+        Some(("unix", path)) if path.starts_with('/') => Some(SyslogAddress::Unix(path.into())),
+        Some(("udp", place)) => place
+            .rsplit_once(':')
+            .filter(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
+            .map(|_| SyslogAddress::Udp(place.to_owned())),
+        _ => None,
+    };
+    if address.is_none() {
+        let message = format!("\"{}\" is no address of a syslog daemon", item.shown());
+        item.fail("wrong-value", message, "write \"unix:/dev/log\", or \"udp:log.example:514\" with host and port");
+    }
+    address
 }

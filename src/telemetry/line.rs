@@ -201,7 +201,7 @@ fn unicode_escape(buf: &mut Vec<u8>, c: char) {
 }
 
 /// RFC 3339 in UTC with milliseconds. What lies before 1970 or after 9999 is shown as those ends.
-fn timestamp(buf: &mut Vec<u8>, time: SystemTime) {
+pub(super) fn timestamp(buf: &mut Vec<u8>, time: SystemTime) {
     const LAST: Duration = Duration::new(253_402_300_799, 999_000_000);
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default().min(LAST);
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);

@@ -2,6 +2,8 @@
 //!
 //! Whoever has a line copies it to the end of the queue under a short lock. The thread takes the whole queue at once,
 //! some milliseconds after its first line, so that a busy gateway pays one wake-up and one write for many lines.
+//!
+//! What the thread writes to can be opened anew, between two batches: no line is lost or torn by that.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +29,9 @@ const REPORT_EVERY: Duration = Duration::from_secs(10);
 /// How long the end waits for what is queued.
 const LAST_WAIT: Duration = Duration::from_secs(5);
 
+/// Opens what lines are written to: at the start, and anew whenever that is asked for.
+pub type Opener = Box<dyn FnMut() -> std::io::Result<Box<dyn Write + Send>> + Send>;
+
 /// A place for lines. Dropping it writes what is queued.
 #[derive(Debug)]
 pub struct Sink(Arc<Shared>);
@@ -50,6 +55,8 @@ struct Queue {
     queued: u64,
     /// Lines ever dealt with: written, or lost to an error.
     done: u64,
+    /// What is written to is to be opened anew.
+    reopen: bool,
     /// Somebody waits: no lingering.
     hurry: bool,
     closed: bool,
@@ -60,6 +67,16 @@ struct Queue {
 impl Sink {
     /// Starts the thread that writes to `out`. The name stands in reports of trouble.
     pub fn start(name: &'static str, out: Box<dyn Write + Send>) -> std::io::Result<Self> {
+        Self::with(name, out, None)
+    }
+
+    /// Opens a place, and starts the thread that writes to it. [`Sink::reopen`] opens it anew.
+    pub fn open(name: &'static str, mut opener: Opener) -> std::io::Result<Self> {
+        let out = opener()?;
+        Self::with(name, out, Some(opener))
+    }
+
+    fn with(name: &'static str, out: Box<dyn Write + Send>, opener: Option<Opener>) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             name,
             queue: Mutex::default(),
@@ -69,7 +86,7 @@ impl Sink {
             lost: AtomicU64::new(0),
         });
         let theirs = Ended(Arc::clone(&shared));
-        thread::Builder::new().name(format!("log-{name}")).spawn(move || theirs.0.run(out))?;
+        thread::Builder::new().name(format!("log-{name}")).spawn(move || theirs.0.run(out, opener))?;
         Ok(Self(shared))
     }
 
@@ -112,6 +129,14 @@ impl Sink {
         queue.done >= goal
     }
 
+    /// Has the place opened anew, once what is queued by now has been written. Returns at once; where it cannot be opened, lines go on
+    /// to where they went before, and the log says so.
+    pub fn reopen(&self) {
+        let mut queue = self.0.lock();
+        queue.reopen = true;
+        self.0.ready.notify_one();
+    }
+
     /// Lines dropped so far, because too much was queued.
     pub fn dropped(&self) -> u64 {
         self.0.dropped.load(Ordering::Relaxed)
@@ -149,14 +174,15 @@ impl Shared {
         }
     }
 
-    fn run(&self, mut out: Box<dyn Write + Send>) {
+    fn run(&self, mut out: Box<dyn Write + Send>, mut opener: Option<Opener>) {
         let mut batch = Vec::new();
         let mut reports = Reports::default();
         // Half a line was written: what follows must not look like its end.
         let mut torn = false;
-        while let Some(queued) = self.take(&mut batch) {
+        while let Some(Taken { queued, reopen }) = self.take(&mut batch) {
             torn = torn && write(&mut *out, b"\n").is_err();
             match write(&mut *out, &batch) {
+                Ok(()) if batch.is_empty() => {}
                 Ok(()) => reports.written(self.name),
                 Err((error, rest)) => {
                     let lines = rest.split_inclusive(|byte| *byte == b'\n').count() as u64;
@@ -168,6 +194,12 @@ impl Shared {
             }
             batch.clear();
             batch.shrink_to(BATCH);
+            if let Some(opener) = opener.as_mut().filter(|_| reopen) {
+                match opener() {
+                    Ok(new) => (out, torn) = (new, false),
+                    Err(error) => tracing::error!("cannot open the place of {} lines anew: {error}", self.name),
+                }
+            }
             self.lock().done = queued;
             self.progress.notify_all();
             reports.dropped(self.name, self.dropped.load(Ordering::Relaxed), false);
@@ -175,24 +207,33 @@ impl Shared {
         reports.dropped(self.name, self.dropped.load(Ordering::Relaxed), true);
     }
 
-    /// Waits for a batch. Yields the number of lines ever queued up to its end; `None` when there will be no more.
-    fn take(&self, batch: &mut Vec<u8>) -> Option<u64> {
+    /// Waits for a batch, which is empty where there is only something to be opened anew; `None` when there will be no more.
+    fn take(&self, batch: &mut Vec<u8>) -> Option<Taken> {
         let queue = self.lock();
-        let idle = |queue: &mut Queue| queue.bytes.is_empty() && !queue.closed;
+        let idle = |queue: &mut Queue| queue.bytes.is_empty() && !queue.closed && !queue.reopen;
         let queue = self.ready.wait_while(queue, idle).unwrap_or_else(PoisonError::into_inner);
-        let lingers = |queue: &mut Queue| queue.bytes.len() < BATCH && !queue.closed && !queue.hurry;
+        let lingers = |queue: &mut Queue| queue.bytes.len() < BATCH && !queue.closed && !queue.hurry && !queue.reopen;
         let (mut queue, _) =
             self.ready.wait_timeout_while(queue, LINGER, lingers).unwrap_or_else(PoisonError::into_inner);
-        if queue.bytes.is_empty() {
+        if queue.bytes.is_empty() && !queue.reopen {
             return None;
         }
         queue.hurry = false;
+        let reopen = std::mem::take(&mut queue.reopen);
         std::mem::swap(&mut queue.bytes, batch);
         let queued = queue.queued;
         drop(queue);
         self.progress.notify_all();
-        Some(queued)
+        Some(Taken { queued, reopen })
     }
+}
+
+/// What the thread has to do.
+struct Taken {
+    /// Lines ever queued, up to the end of the batch.
+    queued: u64,
+    /// Whether to open what is written to anew, after the batch.
+    reopen: bool,
 }
 
 /// Says that the thread is gone, however it went.

@@ -1,12 +1,15 @@
 //! Places that stand still, fail and come back.
 
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use super::{MOST, MOST_DROPPABLE, Sink};
+use super::{MOST, MOST_DROPPABLE, Opener, Sink};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -205,4 +208,86 @@ fn nobody_waits_for_a_thread_that_is_gone() {
     sink.insist(b"second\n");
     sink.offer(b"third\n");
     assert_eq!((sink.lost(), sink.dropped()), (2, 1));
+}
+
+/// Opens a file at its end.
+fn opener(path: &Path) -> Opener {
+    let path = path.to_owned();
+    Box::new(move || Ok(Box::new(OpenOptions::new().append(true).create(true).open(&path)?)))
+}
+
+#[test]
+fn no_line_is_lost_or_torn_while_files_are_moved_away() {
+    const WRITERS: usize = 3;
+    const MOVES: usize = 20;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let sink = Sink::open("test", opener(&path)).unwrap();
+    let moving = AtomicBool::new(true);
+    let written: Vec<usize> = thread::scope(|scope| {
+        let write = |writer: usize| {
+            let mut count = 0;
+            while moving.load(Ordering::Relaxed) || count < 100 {
+                sink.insist(format!("{writer} {count} {}\n", "x".repeat(count % 300)).as_bytes());
+                count += 1;
+            }
+            count
+        };
+        let writers: Vec<_> = (0..WRITERS).map(|writer| scope.spawn(move || write(writer))).collect();
+        for number in 0..MOVES {
+            fs::rename(&path, dir.path().join(format!("log.{number:02}"))).unwrap();
+            sink.reopen();
+            // The flush is what the thread does beside; the file is there once it has opened it.
+            while !path.exists() {
+                assert!(sink.flush(PATIENCE));
+            }
+        }
+        moving.store(false, Ordering::Relaxed);
+        writers.into_iter().map(|writer| writer.join().unwrap()).collect()
+    });
+    drop(sink);
+    let mut names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    // `log` is the newest, and sorts first.
+    names.sort();
+    names.rotate_left(1);
+    assert_eq!(names.len(), MOVES + 1);
+    let text: String = names.iter().map(|name| fs::read_to_string(name).unwrap()).collect();
+    let mut next = [0; WRITERS];
+    for line in text.lines() {
+        let fields: Vec<&str> = line.split(' ').collect();
+        let [writer, count, rest] = fields[..] else { panic!("torn: {line}") };
+        let (writer, count): (usize, usize) = (writer.parse().unwrap(), count.parse().unwrap());
+        assert_eq!((count, rest.len()), (next[writer], count % 300), "{line}");
+        next[writer] += 1;
+    }
+    assert_eq!(next.as_slice(), written);
+}
+
+#[test]
+fn a_place_that_cannot_be_opened_anew_is_written_to_as_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, moved) = (dir.path().join("log"), dir.path().join("moved"));
+    let (tried, tries) = channel();
+    let mut open = opener(&path);
+    let mut first = true;
+    let sink = Sink::open(
+        "test",
+        Box::new(move || {
+            if std::mem::take(&mut first) {
+                return open();
+            }
+            tried.send(()).unwrap();
+            Err(io::ErrorKind::PermissionDenied.into())
+        }),
+    )
+    .unwrap();
+    sink.offer(b"before\n");
+    assert!(sink.flush(PATIENCE));
+    fs::rename(&path, &moved).unwrap();
+    sink.reopen();
+    tries.recv_timeout(PATIENCE).unwrap();
+    sink.offer(b"after\n");
+    drop(sink);
+    assert_eq!(fs::read_to_string(&moved).unwrap(), "before\nafter\n");
+    assert!(!path.exists());
 }

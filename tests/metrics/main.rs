@@ -1,0 +1,13 @@
+//! What an operator watches: the numbers of `/metrics`, what the documentation, the dashboard and the alert rules make of them, and log
+//! files that are moved away.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use support::{site, upstream, wire};
+
+mod counting;
+mod deployed;
+mod documented;
+mod scrape;
