@@ -43,8 +43,11 @@ pub use route::{Challenge, Route, RouteAuth};
 pub use server::{Admin, Server};
 pub use token::Token;
 pub use units::{UnitError, format_duration, format_size, parse_duration, parse_size};
-pub use upstream::{CreateUsers, Credentials, Guards, Kind, PassHeader, Pulp, Spool, Upstream, UserAccount};
-pub use url::PublicUrl;
+pub use upstream::{
+    CreateUsers, Credentials, Guards, Health, Kind, PassHeader, Pulp, Retries, Spool, Transport, Upstream, UpstreamTls,
+    UserAccount,
+};
+pub use url::{PublicUrl, UpstreamUrl};
 pub use users::{Member, User};
 
 use self::item::Item;

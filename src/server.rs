@@ -55,4 +55,8 @@ pub use session::Session;
 pub use spool::{SpoolError, SpoolSettings};
 pub use state::{JWKS_PATH, Shared, State};
 pub use upload::{Markers, UploadError, UploadSettings};
-pub use upstream::{BoundSettings, Upstream, UpstreamBody, UpstreamError, UpstreamSettings, keep_probing};
+pub use upstream::{
+    Address, At, BoundSettings, HealthSettings, IdentityFiles, RetrySettings, TlsSettings, Upstream, UpstreamBody,
+    UpstreamError, UpstreamSettings, UpstreamTlsError, keep_probing,
+};
+pub(crate) use upstream::{Connector, Tls, once};

@@ -22,7 +22,15 @@ struct State {
 enum Health {
     Unchecked,
     Healthy,
+    /// It answers at some of its addresses.
+    InPart(String),
     Unhealthy(String),
+}
+
+impl Health {
+    fn answers(&self) -> bool {
+        matches!(self, Self::Healthy | Self::InPart(_))
+    }
 }
 
 impl Status {
@@ -72,12 +80,12 @@ impl Status {
             lines.push("not listening yet".to_owned());
         }
         let upstreams = self.0.upstreams.read().unwrap_or_else(PoisonError::into_inner);
-        let answering = upstreams.is_empty() || upstreams.values().any(|health| *health == Health::Healthy);
+        let answering = upstreams.is_empty() || upstreams.values().any(Health::answers);
         for (name, health) in upstreams.iter() {
             match health {
                 Health::Healthy => {}
                 Health::Unchecked => lines.push(format!("upstream {name}: not checked yet")),
-                Health::Unhealthy(reason) => lines.push(format!("upstream {name}: {reason}")),
+                Health::InPart(reason) | Health::Unhealthy(reason) => lines.push(format!("upstream {name}: {reason}")),
             }
         }
         Readiness { ready: listening && !draining && answering, lines }
@@ -101,10 +109,14 @@ impl UpstreamStatus {
         self.set(Health::Healthy);
     }
 
+    /// Says that it answered, though not at all of its addresses, and why not.
+    pub fn set_healthy_in_part(&self, reason: impl fmt::Display) {
+        self.set(Health::InPart(line(reason)));
+    }
+
     /// Says that it did not, and why: one line for an operator, without secrets.
     pub fn set_unhealthy(&self, reason: impl fmt::Display) {
-        let line = reason.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        self.set(Health::Unhealthy(line));
+        self.set(Health::Unhealthy(line(reason)));
     }
 
     fn set(&self, health: Health) {
@@ -115,6 +127,10 @@ impl UpstreamStatus {
             }
         });
     }
+}
+
+fn line(reason: impl fmt::Display) -> String {
+    reason.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// What `/readyz` answers; displayed as its plain-text body.

@@ -8,6 +8,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use tidegate::config::Config;
 use toml::{Table, Value};
@@ -243,17 +244,48 @@ fn laid_over(mut base: Table, fragment: Table) -> Table {
     base
 }
 
-/// A folder in which the secret files that a configuration names exist.
+/// A folder in which the secret files and certificates that a configuration names exist.
 fn with_secret_files(text: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, content: &str| {
+        let path = folder.path().join(name.trim_start_matches('/'));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    };
     if let Ok(table) = text.parse::<Table>() {
-        for name in secret_files(&Value::Table(table)) {
-            let path = folder.path().join(name.trim_start_matches('/'));
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, SECRET).unwrap();
+        let value = Value::Table(table);
+        secret_files(&value).iter().for_each(|name| write(name, SECRET));
+        for (name, is_key) in tls_files(&value) {
+            let made = certificate();
+            write(&name, if is_key { &made.1 } else { &made.0 });
         }
     }
     folder
+}
+
+/// A certificate that may be anything, and its key, as PEM.
+fn certificate() -> &'static (String, String) {
+    static MADE: OnceLock<(String, String)> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let made = rcgen::generate_simple_self_signed(["registry.internal".to_owned()]).unwrap();
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    })
+}
+
+/// The files of all `tls = { … }`, and whether each is a key.
+fn tls_files(value: &Value) -> Vec<(String, bool)> {
+    let Value::Table(table) = value else {
+        return value.as_array().into_iter().flatten().flat_map(tls_files).collect();
+    };
+    let mut found: Vec<_> = table.values().flat_map(tls_files).collect();
+    for tls in table.get("tls").into_iter().flat_map(|tls| tls.as_array().cloned().unwrap_or_else(|| vec![tls.clone()]))
+    {
+        for name in ["ca", "client_ca", "cert", "key"] {
+            let file = tls.get(name).and_then(Value::as_str);
+            found.extend(file.map(|file| (file.to_owned(), name == "key")));
+        }
+    }
+    found
 }
 
 /// Checks a configuration in a folder where the secret files that it names exist.

@@ -7,6 +7,7 @@ use crate::access_log::LogError;
 use crate::authn::{HtpasswdError, NoRandomness};
 use crate::jq::CompileError;
 use crate::keys::{KeyError, KeyFileError, RingError};
+use crate::server::UpstreamTlsError;
 use crate::server::admin::AdminError;
 use crate::server::listener::ListenError;
 use crate::token::IssueError;
@@ -55,6 +56,14 @@ pub enum StartError {
     /// `identity.username`.
     #[error("identity.username is no jq path: {0}")]
     Username(CompileError),
+    /// What an upstream's `tls` names.
+    #[error("upstream {upstream} cannot speak TLS: {source}")]
+    UpstreamTls {
+        /// Its name.
+        upstream: Arc<str>,
+        /// Why not.
+        source: UpstreamTlsError,
+    },
     /// A user name or password that cannot stand in a header.
     #[error("the account of upstream {0} cannot stand in an Authorization header")]
     BasicAccount(Arc<str>),

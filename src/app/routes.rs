@@ -26,7 +26,8 @@ pub(super) fn routes(config: &Config, upstreams: &[Wired<'_>]) -> Result<Routes,
                 UpstreamCredentials::Basic(basic(upstream, username, password)?)
             }
         };
-        let mut own_authorities: Vec<String> = upstream.url.authority().map(ToString::to_string).into_iter().collect();
+        let mut own_authorities: Vec<String> =
+            upstream.urls.iter().filter_map(|url| url.authority().map(ToOwned::to_owned)).collect();
         own_authorities.extend(upstream.content_origins.iter().map(|origin| origin.authority.clone()));
         routes.push(Route {
             prefix: route.prefix.clone(),

@@ -9,14 +9,15 @@ use http::HeaderValue;
 use zeroize::Zeroizing;
 
 use super::StartError;
-use crate::config::{self, Config, CreateUsers, Kind, UserAccount};
+use crate::config::{self, Config, CreateUsers, Kind, UpstreamUrl, UserAccount};
 use crate::identity::{IdentityHeader, NameRules};
 use crate::jq::Filter;
 use crate::metrics::Metrics;
 use crate::pulp::Paths;
 use crate::secret::Secret;
 use crate::server::{
-    Account, BoundSettings, Newcomers, PassedHeader, PublicNames, SpoolSettings, Upstream, UpstreamSettings,
+    Account, Address, BoundSettings, HealthSettings, IdentityFiles, Newcomers, PassedHeader, PublicNames,
+    RetrySettings, SpoolSettings, TlsSettings, Upstream, UpstreamSettings,
 };
 use crate::status::{Status, UpstreamStatus};
 
@@ -44,7 +45,8 @@ pub(super) fn upstreams<'a>(
             let failed = |source| StartError::Spool { directory: spool.directory.clone(), source };
             spool.prepare().map_err(failed)?;
         }
-        let running = Upstream::new(settings, config.server.workers);
+        let running = Upstream::new(settings, config.server.workers)
+            .map_err(|source| StartError::UpstreamTls { upstream: Arc::clone(&configured.name), source })?;
         let newcomers = newcomers(config, names, configured, &running)?;
         let pulp = match &configured.kind {
             Kind::Pulp(pulp) => Some(Arc::new(pulp.paths())),
@@ -103,17 +105,34 @@ fn settings(config: &Config, index: usize, upstream: &config::Upstream, metrics:
     let of_registry =
         config.routes.iter().any(|route| route.upstream == index && route.auth == config::RouteAuth::Registry);
     let prefix = config.routes.iter().find(|route| route.upstream == index).map(|route| route.prefix.clone());
-    let guards = &upstream.guards;
+    let (guards, transport) = (&upstream.guards, &upstream.transport);
     UpstreamSettings {
         name: Arc::clone(&upstream.name),
-        host: upstream.url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned(),
-        port: upstream.url.port_u16().unwrap_or(80),
+        addresses: upstream.urls.iter().map(address).collect(),
+        tls: upstream.urls.iter().any(UpstreamUrl::is_https).then(|| tls(&transport.tls)),
+        http2: transport.http2,
         pool: upstream.pool,
         pool_idle_timeout: upstream.pool_idle_timeout,
         connect_timeout: upstream.connect_timeout,
+        handshake_timeout: transport.handshake_timeout,
         response_timeout: upstream.response_timeout,
         body_idle_timeout: config.server.body_idle_timeout,
-        probe_path: if of_registry { "/v2/".to_owned() } else { prefix.unwrap_or_else(|| "/".to_owned()) },
+        health: HealthSettings {
+            path: transport
+                .health
+                .path
+                .clone()
+                .or(of_registry.then(|| "/v2/".to_owned()))
+                .or(prefix)
+                .unwrap_or("/".into()),
+            interval: transport.health.interval,
+            timeout: transport.health.timeout,
+            unhealthy_after: transport.health.unhealthy_after,
+            healthy_after: transport.health.healthy_after,
+            eject_after: transport.health.eject_after,
+            eject_time: transport.health.eject_time,
+        },
+        retries: transport.retries.map(|config::Retries { budget, burst }| RetrySettings { budget, burst }),
         bound: (guards.max_concurrent > 0).then_some(BoundSettings {
             at_once: guards.max_concurrent,
             queue: guards.queue,
@@ -127,6 +146,21 @@ fn settings(config: &Config, index: usize, upstream: &config::Upstream, metrics:
         retry_after: retry_after(guards.retry_after),
         passed_headers: guards.pass_headers.iter().map(|header| passed_header(*header)).collect(),
         metrics: metrics.upstream(&upstream.name),
+    }
+}
+
+fn address(url: &UpstreamUrl) -> Address {
+    match url {
+        UpstreamUrl::Web { host, port, .. } => Address::Tcp { host: host.clone(), port: *port },
+        UpstreamUrl::Unix(path) => Address::Unix(path.clone()),
+    }
+}
+
+fn tls(tls: &config::UpstreamTls) -> TlsSettings {
+    TlsSettings {
+        ca: tls.ca.clone(),
+        identity: tls.identity.as_ref().map(|(cert, key)| IdentityFiles { cert: cert.clone(), key: key.clone() }),
+        server_name: tls.server_name.clone(),
     }
 }
 

@@ -84,7 +84,9 @@ pub fn run(args: &Args, console: &mut Console<'_>) -> Outcome {
 async fn examine(site: &Site<'_>) -> Vec<Group> {
     let mut groups = Vec::new();
     for (index, one) in site.config.upstreams.iter().enumerate() {
-        groups.push(upstream::examine(site, index, one).await);
+        for url in &one.urls {
+            groups.push(upstream::examine(site, index, one, url).await);
+        }
     }
     for url in site.names() {
         groups.push(gateway::examine(site, &url).await);

@@ -162,6 +162,27 @@ impl<'a> Item<'a> {
         value
     }
 
+    /// A number with or without a fraction.
+    pub(super) fn fraction(&self, range: RangeInclusive<f64>) -> Option<f64> {
+        let value = match self.value {
+            DeValue::Float(digits) => digits.as_str().parse::<f64>().ok(),
+            DeValue::Integer(digits) => digits.as_str().parse::<f64>().ok(),
+            _ => {
+                self.wrong_type("a number");
+                return None;
+            }
+        };
+        let value = value.filter(|value| range.contains(value));
+        if value.is_none() {
+            self.fail(
+                "out-of-range",
+                format!("`{}` is out of range", self.name),
+                format!("from {} to {}", range.start(), range.end()),
+            );
+        }
+        value
+    }
+
     pub(super) fn size(&self, range: RangeInclusive<usize>) -> Option<usize> {
         if let DeValue::Integer(_) = self.value {
             return self.number(range);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Config, Credentials, Kind, LogTarget, Member, Pulp, RouteAuth};
+use super::{Config, Credentials, Kind, LogTarget, Member, Pulp, Retries, RouteAuth};
 use crate::server::listener::Address;
 
 mod api;
@@ -152,7 +152,29 @@ credentials = 'identity'
         "{credentials:?}"
     );
     assert_eq!(config.upstreams[0].pool_idle_timeout, Duration::from_secs(4));
-    assert_eq!(config.upstreams[0].url.to_string(), "http://127.0.0.1:1/");
+    assert_eq!(config.upstreams[0].urls[0].to_string(), "http://127.0.0.1:1");
+}
+
+#[test]
+fn an_upstream_may_have_several_addresses() {
+    let transport = |url: &str, more: &str| {
+        let text = format!("{SERVER}[[upstream]]\nname = 'a'\nurl = {url}\n{more}");
+        let upstream = parse(&text).upstreams.remove(0);
+        let urls: Vec<_> = upstream.urls.iter().map(ToString::to_string).collect();
+        (urls, upstream.transport)
+    };
+    let (urls, plain) = transport("['http://[::1]:5050', 'http://Registry:80']", "");
+    assert_eq!(urls, ["http://[::1]:5050", "http://registry"]);
+    assert!(!plain.http2);
+    assert_eq!(plain.retries, Some(Retries { budget: 0.2, burst: 100 }));
+    assert_eq!((plain.health.timeout.as_secs(), plain.health.path), (10, None));
+    let more = "retries = false\nhttp2 = true\nhealth = { path = '/livez', eject_after = 0 }\nkind = 'pulp'\n";
+    let (urls, other) = transport("'unix:/run/pulp.sock'", more);
+    assert_eq!(urls, ["unix:/run/pulp.sock"]);
+    assert_eq!((other.retries, other.http2, other.health.eject_after), (None, true, 0));
+    assert_eq!((other.health.timeout.as_secs(), other.health.path.as_deref()), (60, Some("/livez")));
+    let (_, other) = transport("['http://a', 'http://b']", "retries = { budget = 0.05 }");
+    assert_eq!(other.retries, Some(Retries { budget: 0.05, burst: 100 }));
 }
 
 #[test]

@@ -1,22 +1,23 @@
 //! `[[upstream]]`: where requests go, and what is said there about the caller.
 
 mod guards;
+mod transport;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Uri;
 use http::uri::PathAndQuery;
 
 pub use guards::{Guards, PassHeader, Spool};
+pub use transport::{Health, Retries, Transport, UpstreamTls};
 
 use super::item::Item;
 use super::reader::Section;
 use super::route::is_normal_path;
 use super::server::TIMEOUTS;
 use super::source::Span;
-use super::url::{PublicUrl, public_url, upstream_url};
+use super::url::{PublicUrl, UpstreamUrl, public_url};
 use crate::pulp::Paths;
 use crate::secret::Secret;
 
@@ -29,8 +30,8 @@ const API_ROOT: &str = "/pulp/";
 pub struct Upstream {
     /// Its name, unique.
     pub name: Arc<str>,
-    /// `http://host:port`, without a path.
-    pub url: Uri,
+    /// Its addresses, which all lead to the same content. Never empty, and all of one kind.
+    pub urls: Vec<UpstreamUrl>,
     /// What kind of server it is.
     pub kind: Kind,
     /// What it is told about the caller.
@@ -57,6 +58,8 @@ pub struct Upstream {
     pub content_origins: Vec<PublicUrl>,
     /// What keeps it from being overrun.
     pub guards: Guards,
+    /// How its addresses are spoken to, and watched.
+    pub transport: Transport,
 }
 
 /// What kind of server an upstream is.
@@ -168,7 +171,7 @@ pub(super) fn upstreams(sections: Vec<Section<'_>>) -> Upstreams {
 }
 
 fn upstream(mut section: Section<'_>, name: Option<Item<'_>>) -> Option<Upstream> {
-    let url = section.require("url", "\"http://127.0.0.1:5050\"").and_then(|item| upstream_url(&item));
+    let urls = section.require("url", "\"http://127.0.0.1:5050\"").and_then(|item| transport::urls(&item));
     let credentials = match section.take("credentials") {
         Some(item) => credentials(&item),
         None => Some(Credentials::Identity),
@@ -190,6 +193,7 @@ fn upstream(mut section: Section<'_>, name: Option<Item<'_>>) -> Option<Upstream
         .take("content_origins")
         .map_or_else(Vec::new, |item| item.list_or_one().iter().filter_map(public_url).collect());
     let guards = guards::guards(&mut section, kind.as_ref(), credentials.as_ref());
+    let transport = transport::transport(&mut section, urls.as_deref(), is_pulp);
     section.finish();
     let create_users = match (create_users_item, &kind) {
         (Some(item), Some(Kind::Pulp(pulp))) => Some(create_users(&item, pulp)),
@@ -201,7 +205,7 @@ fn upstream(mut section: Section<'_>, name: Option<Item<'_>>) -> Option<Upstream
     };
     Some(Upstream {
         name: upstream_name(&name?)?,
-        url: url?,
+        urls: urls?,
         kind: kind?,
         create_users: match create_users {
             Some(create_users) => Some(create_users?),
@@ -218,6 +222,7 @@ fn upstream(mut section: Section<'_>, name: Option<Item<'_>>) -> Option<Upstream
         verify_digests,
         content_origins,
         guards,
+        transport: transport?,
     })
 }
 

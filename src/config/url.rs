@@ -1,6 +1,8 @@
 //! URLs of the configuration: public names of the gateway, upstreams, origins of content.
 
-use http::Uri;
+use std::fmt;
+use std::path::PathBuf;
+
 use http::uri::Scheme;
 
 use super::item::Item;
@@ -19,22 +21,85 @@ pub(super) fn public_url(item: &Item<'_>) -> Option<PublicUrl> {
     origin(item).map(|(scheme, authority)| PublicUrl { scheme, authority })
 }
 
+/// Where an upstream listens, and how it is spoken to there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpstreamUrl {
+    /// `http://host:port` or `https://host:port`.
+    Web {
+        /// `http` or `https`.
+        scheme: Scheme,
+        /// Host and, where it differs from the scheme's, port; lower case.
+        authority: String,
+        /// The host without brackets.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// `unix:/path`: http over a Unix socket.
+    Unix(PathBuf),
+}
+
+impl UpstreamUrl {
+    /// Whether TLS is spoken.
+    pub fn is_https(&self) -> bool {
+        matches!(self, Self::Web { scheme, .. } if *scheme == Scheme::HTTPS)
+    }
+
+    /// Host and, where it differs from the scheme's, port; none of a Unix socket.
+    pub fn authority(&self) -> Option<&str> {
+        match self {
+            Self::Web { authority, .. } => Some(authority),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// Where a server would have to be bound for it.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Web { authority, .. } => authority.clone(),
+            Self::Unix(path) => format!("unix:{}", path.display()),
+        }
+    }
+
+    /// What must be the same of all addresses of an upstream.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Web { .. } if self.is_https() => "https",
+            Self::Web { .. } => "http",
+            Self::Unix(_) => "unix",
+        }
+    }
+}
+
+impl fmt::Display for UpstreamUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Web { scheme, authority, .. } => write!(f, "{scheme}://{authority}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
 /// The URL of an upstream.
-pub(super) fn upstream_url(item: &Item<'_>) -> Option<Uri> {
+pub(super) fn upstream_url(item: &Item<'_>) -> Option<UpstreamUrl> {
+    let text = item.text_as("a URL such as \"http://127.0.0.1:5050\"")?;
+    if let Some(path) = text.strip_prefix("unix:") {
+        if !path.starts_with('/') || path.starts_with("//") || path.contains('\0') {
+            let message = format!("\"{}\" names no socket", item.shown());
+            item.fail(
+                "wrong-value",
+                message,
+                "write \"unix:\" and an absolute path, as in \"unix:/run/registry.sock\"",
+            );
+            return None;
+        }
+        return Some(UpstreamUrl::Unix(path.into()));
+    }
     let (scheme, authority) = origin(item)?;
-    if scheme == Scheme::HTTPS {
-        item.fail(
-            "not-built",
-            "upstreams over https are not built yet",
-            "reach it by http on a network that you trust",
-        );
-        return None;
-    }
-    let url = Uri::builder().scheme(scheme).authority(authority).path_and_query("/").build();
-    if url.is_err() {
-        item.fail("wrong-value", "this is no URL", "write \"http://host:port\"");
-    }
-    url.ok()
+    let parsed: http::uri::Authority = authority.parse().ok()?;
+    let default = if scheme == Scheme::HTTPS { 443 } else { 80 };
+    let (host, port) = (parsed.host().trim_matches(['[', ']']).to_owned(), parsed.port_u16().unwrap_or(default));
+    Some(UpstreamUrl::Web { scheme, authority, host, port })
 }
 
 fn origin(item: &Item<'_>) -> Option<(Scheme, String)> {

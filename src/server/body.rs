@@ -30,6 +30,12 @@ pub enum BodyError {
     /// It came whole, but is not what the request says of it.
     #[error("the body is not what the request says of it")]
     Unfit,
+    /// Nobody waits for the answer any more.
+    #[error("the request was given up")]
+    GivenUp,
+    /// The upstream ended an answer before its end.
+    #[error("the upstream broke the body off")]
+    CutOff,
 }
 
 /// The body of a request on its way upstream.

@@ -155,6 +155,8 @@ pub(crate) fn check_response_framing(
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     match codings.next() {
         None if headers.contains_key(CONTENT_LENGTH) => Ok(()),
+        // There the end of a body is marked whatever its length.
+        None if version == Version::HTTP_2 => Ok(()),
         None => Err(ResponseFramingError::Unbounded),
         Some(coding) => {
             let single = codings.next().is_none() && version == Version::HTTP_11;
@@ -288,5 +290,6 @@ mod tests {
         for (method, status) in [(Method::HEAD, 200), (Method::GET, 204), (Method::GET, 304)] {
             assert_eq!(check(method, status, &[]), Ok(map(&[])));
         }
+        assert_eq!(check_response_framing(&Method::GET, StatusCode::OK, Version::HTTP_2, &mut map(&[])), Ok(()));
     }
 }

@@ -183,11 +183,14 @@ fn describe(failure: &Failure) -> (StatusCode, OciError) {
 
 fn describe_upstream(error: &UpstreamError) -> (StatusCode, OciError) {
     let (status, message) = match error {
-        UpstreamError::Connect { .. } => (StatusCode::BAD_GATEWAY, "the registry behind the gateway cannot be reached"),
+        UpstreamError::Connect { .. } | UpstreamError::Handshake { .. } => {
+            (StatusCode::BAD_GATEWAY, "the registry behind the gateway cannot be reached")
+        }
         UpstreamError::Broken { .. } => {
             (StatusCode::BAD_GATEWAY, "the registry behind the gateway closed the connection without an answer")
         }
         UpstreamError::ConnectTimeout { .. }
+        | UpstreamError::HandshakeTimeout { .. }
         | UpstreamError::ResponseTimeout { .. }
         | UpstreamError::Stalled { .. } => {
             (StatusCode::GATEWAY_TIMEOUT, "the registry behind the gateway did not answer in time")

@@ -129,21 +129,32 @@ mod tests {
     use crate::registry::path::RequestPath;
     use crate::server::challenge::Scheme;
     use crate::server::headers::PassedHeaders;
-    use crate::server::upstream::{Upstream, UpstreamSettings};
+    use crate::server::upstream::{Address, HealthSettings, Upstream, UpstreamSettings};
 
     fn routes(prefixes: &[&str]) -> Routes {
         let second = Duration::from_secs(1);
         let upstream = Upstream::new(
             UpstreamSettings {
                 name: "u".into(),
-                host: "127.0.0.1".into(),
-                port: 1,
+                addresses: vec![Address::Tcp { host: "127.0.0.1".into(), port: 1 }],
+                tls: None,
+                http2: false,
                 pool: true,
                 pool_idle_timeout: second,
                 connect_timeout: second,
+                handshake_timeout: second,
                 response_timeout: second,
                 body_idle_timeout: second,
-                probe_path: "/".into(),
+                health: HealthSettings {
+                    path: "/".into(),
+                    interval: second,
+                    timeout: second,
+                    unhealthy_after: 1,
+                    healthy_after: 1,
+                    eject_after: 0,
+                    eject_time: second,
+                },
+                retries: None,
                 bound: None,
                 spool: None,
                 retry_after: None,
@@ -152,6 +163,7 @@ mod tests {
             },
             1,
         );
+        let upstream = upstream.unwrap();
         let route = |prefix: &&str| Route {
             prefix: (*prefix).to_owned(),
             upstream: upstream.clone(),

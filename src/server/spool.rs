@@ -22,7 +22,7 @@ use super::body::{BodyError, RequestBody};
 pub(crate) use kept::Kept;
 
 /// How bodies are kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpoolSettings {
     /// Bytes of a body that are kept in memory; what is longer goes to a file.
     pub memory: usize,

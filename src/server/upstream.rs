@@ -1,183 +1,123 @@
-//! One upstream: connections, their pool, time-outs, and the one retry of a stale connection.
+//! One upstream: which of its addresses gets a request, time-outs, and when a request may be sent twice.
 //!
 //! What is sent is decided elsewhere; here it only travels.
 
+mod balance;
 mod body;
 mod bound;
+mod budget;
+mod connect;
+mod endpoint;
+mod endpoints;
+mod error;
+mod health;
+mod http2;
 mod io;
 mod link;
+mod once;
 mod own;
 mod pool;
 mod probe;
+mod settings;
+mod socket;
+mod tls;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
-use http::{HeaderValue, Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body as _;
 use hyper::body::Incoming;
-use tokio::net::TcpStream;
 
+use balance::Tried;
 pub use body::UpstreamBody;
 pub use bound::BoundSettings;
 use bound::{Bound, NotIn};
 pub(crate) use bound::{CallerKey, Permit};
+use budget::Budget;
+pub(crate) use connect::Connector;
+use endpoint::{Endpoint, UnderWay};
+use endpoints::Endpoints;
+pub use error::{At, UpstreamError};
 use link::{Exchange, Link};
-use pool::Pool;
+pub(crate) use once::once;
 pub use probe::keep_probing;
+pub use settings::{Address, HealthSettings, IdentityFiles, RetrySettings, TlsSettings, UpstreamSettings};
+pub(crate) use tls::Tls;
+pub use tls::UpstreamTlsError;
 
 use super::body::RequestBody;
-use super::headers::PassedHeaders;
 use super::progress::{Progress, Stage};
-use super::spool::SpoolSettings;
-use crate::metrics::{Link as LinkKind, Outcome, Retry, UpstreamMetrics};
+use crate::metrics::{self, Retry};
 
-/// Where an upstream is and how it is treated. Pools and limits belong to the upstream, not to its routes.
-#[derive(Clone, Debug)]
-pub struct UpstreamSettings {
-    /// Its name, for logs.
-    pub name: Arc<str>,
-    /// Host name or address, without brackets.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// Whether connections are kept and used again.
-    pub pool: bool,
-    /// How long a kept connection may be idle.
-    pub pool_idle_timeout: Duration,
-    /// Time to connect.
-    pub connect_timeout: Duration,
-    /// Time from the end of the request to the head of the response.
-    pub response_timeout: Duration,
-    /// How long a body may stand still, in either direction.
-    pub body_idle_timeout: Duration,
-    /// What health probes ask for.
-    pub probe_path: String,
-    /// How many requests it gets at once; none: as many as come.
-    pub bound: Option<BoundSettings>,
-    /// How request bodies are kept until they are whole; none: they stream.
-    pub spool: Option<SpoolSettings>,
-    /// What answers that ask for another try say of its time, where they say nothing themselves.
-    pub retry_after: Option<HeaderValue>,
-    /// Headers of clients that pass all the same.
-    pub passed_headers: PassedHeaders,
-    /// Where what happens with it is counted.
-    pub metrics: UpstreamMetrics,
-}
+/// Most addresses that one request is sent to.
+const ATTEMPTS: u32 = 3;
 
-/// Why an upstream gave no usable answer.
-#[derive(Debug, thiserror::Error)]
-pub enum UpstreamError {
-    /// No connection.
-    #[error("cannot connect to upstream {name} at {address}: {source}")]
-    Connect {
-        /// The upstream's name.
-        name: Arc<str>,
-        /// Its address.
-        address: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// No connection within the bound.
-    #[error("upstream {name} at {address} did not accept a connection within {limit:?}")]
-    ConnectTimeout {
-        /// The upstream's name.
-        name: Arc<str>,
-        /// Its address.
-        address: String,
-        /// `connect_timeout`.
-        limit: Duration,
-    },
-    /// The connection ended before the head of the response, or what came was no HTTP.
-    #[error("upstream {name} closed the connection or sent no valid response: {source}")]
-    Broken {
-        /// The upstream's name.
-        name: Arc<str>,
-        /// What the protocol library said.
-        source: hyper::Error,
-    },
-    /// The request was sent whole and no head came within the bound.
-    #[error("upstream {name} did not answer within {limit:?}")]
-    ResponseTimeout {
-        /// The upstream's name.
-        name: Arc<str>,
-        /// `response_timeout`.
-        limit: Duration,
-    },
-    /// The upstream stopped reading the request body.
-    #[error("upstream {name} did not take more of the request body for {limit:?}")]
-    Stalled {
-        /// The upstream's name.
-        name: Arc<str>,
-        /// `body_idle_timeout`.
-        limit: Duration,
-    },
-    /// The client stopped sending the request body.
-    #[error("the client sent no more of the request body for {limit:?}")]
-    ClientStalled {
-        /// `body_idle_timeout`.
-        limit: Duration,
-    },
-    /// The client broke off the request body.
-    #[error("the client broke off the request body")]
-    ClientBroke,
-    /// As many requests wait for the upstream as may.
-    #[error("upstream {name} is busy, and no more may wait (max_concurrent = {at_once}, queue = {queue})")]
-    QueueFull {
-        /// The upstream's name.
-        name: Arc<str>,
-        /// `max_concurrent`.
-        at_once: usize,
-        /// `queue`.
-        queue: usize,
-    },
-    /// The upstream was busy with other requests for as long as this one may wait.
-    #[error("upstream {name} was busy for {limit:?}, and nobody waits longer (max_concurrent = {at_once})")]
-    QueueTimeout {
-        /// The upstream's name.
-        name: Arc<str>,
-        /// `max_concurrent`.
-        at_once: usize,
-        /// `queue_timeout`.
-        limit: Duration,
-    },
-}
-
-impl UpstreamError {
-    /// What it is counted as.
-    pub(crate) fn outcome(&self) -> Outcome {
-        match self {
-            Self::Connect { .. } | Self::ConnectTimeout { .. } => Outcome::Connect,
-            Self::Broken { .. } => Outcome::Broken,
-            Self::ResponseTimeout { .. } | Self::Stalled { .. } => Outcome::Timeout,
-            Self::ClientStalled { .. } | Self::ClientBroke => Outcome::Client,
-            Self::QueueFull { .. } => Outcome::QueueFull,
-            Self::QueueTimeout { .. } => Outcome::QueueTimeout,
-        }
-    }
-}
-
-/// An upstream with its kept connections, one pool for each worker.
+/// An upstream with its addresses.
 #[derive(Debug)]
 pub struct Upstream {
     settings: UpstreamSettings,
-    address: Option<SocketAddr>,
-    pools: Box<[Pool]>,
+    endpoints: Endpoints,
+    tls: Option<Arc<Tls>>,
+    budget: Option<Arc<Budget>>,
     bound: Option<Arc<Bound>>,
 }
 
+/// What became of a request at one address.
+struct Attempt {
+    outcome: Result<(Response<Incoming>, Link), UpstreamError>,
+    /// The request, where another address may get it: nothing of it was sent, or it does no harm twice.
+    again: Option<Request<RequestBody>>,
+}
+
 impl Upstream {
-    /// Prepares an upstream; nothing is connected yet.
-    pub fn new(settings: UpstreamSettings, workers: usize) -> Arc<Self> {
-        let address = settings.host.parse().ok().map(|ip| SocketAddr::new(ip, settings.port));
-        let pools = (0..workers.max(1)).map(|_| Pool::default()).collect();
-        let bound = settings.bound.map(Bound::new);
-        Arc::new(Self { settings, address, pools, bound })
+    /// Prepares an upstream, and reads the files of its `tls`; nothing is connected yet.
+    pub fn new(settings: UpstreamSettings, workers: usize) -> Result<Arc<Self>, UpstreamTlsError> {
+        Self::build(settings, workers, None)
+    }
+
+    /// Prepares an upstream that takes the place of another one of its name. Of that it keeps what its settings leave as it was: the
+    /// connections and the health of an address, whose turn it is, the budget of retries. The files of `tls` are read again.
+    pub fn succeed(before: &Self, settings: UpstreamSettings, workers: usize) -> Result<Arc<Self>, UpstreamTlsError> {
+        Self::build(settings, workers, Some(before))
+    }
+
+    fn build(settings: UpstreamSettings, workers: usize, before: Option<&Self>) -> Result<Arc<Self>, UpstreamTlsError> {
+        let alike = before.filter(|before| before.settings.reaches_like(&settings));
+        let tls = match (&settings.tls, alike.and_then(|before| before.tls.as_ref())) {
+            (None, _) => None,
+            (Some(_), Some(tls)) => {
+                tls.reload()?;
+                Some(Arc::clone(tls))
+            }
+            (Some(tls), None) => Some(Arc::new(Tls::load(tls, settings.http2)?)),
+        };
+        let endpoints = settings.addresses.iter().map(|address| {
+            let kept = alike.and_then(|before| before.endpoints.at(address));
+            kept.unwrap_or_else(|| Endpoint::new(&settings, address, tls.as_ref(), workers))
+        });
+        let endpoints = Endpoints::new(endpoints);
+        let budget = settings.retries.map(|retries| {
+            let kept = before.filter(|before| before.settings.retries == Some(retries));
+            let kept = kept.and_then(|before| before.budget.clone());
+            kept.unwrap_or_else(|| Arc::new(Budget::new(retries, Instant::now())))
+        });
+        let bound = settings.bound.map(|bound| {
+            let kept = before.filter(|before| before.settings.bound == Some(bound));
+            kept.and_then(|before| before.bound.clone()).unwrap_or_else(|| Bound::new(bound))
+        });
+        Ok(Arc::new(Self { settings, endpoints, tls, budget, bound }))
     }
 
     /// Its settings.
     pub fn settings(&self) -> &UpstreamSettings {
         &self.settings
+    }
+
+    /// Reads the files of its `tls` again, which otherwise happens a little after they change. What is wrong with them leaves the old ones
+    /// in place; connections that are open stay as they are.
+    pub fn reload_tls(&self) -> Result<(), UpstreamTlsError> {
+        self.tls.as_ref().map_or(Ok(()), |tls| tls.reload())
     }
 
     /// Waits until the upstream may get another request; none where there is no bound. What is returned goes with the request.
@@ -199,57 +139,109 @@ impl Upstream {
     /// Sends a request and waits for the head of the response; the body streams. The permit is held until the response has been read
     /// to its end, or given up.
     ///
-    /// A request that a stale kept connection did not take is sent once more over a new one: any request of which nothing was
-    /// written, and GET and HEAD also when the connection ended without an answer.
+    /// Where there are several addresses, another one gets what the first did not take: any request of which nothing was written, and
+    /// GET and HEAD also when they were not answered, or by a gateway that could not; as often as the budget allows.
     pub(crate) async fn send(
-        self: &Arc<Self>,
+        &self,
         worker: usize,
         mut request: Request<RequestBody>,
         permit: Option<Permit>,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let progress = Arc::clone(request.body().progress());
-        let worker = worker % self.pools.len();
-        if self.settings.pool
-            && let Some(link) = self.pools[worker].take(self.settings.pool_idle_timeout, !repeatable(&request)).await
-        {
-            self.settings.metrics.connected(LinkKind::Kept);
-            let spare = repeatable(&request).then(|| copy(&request, &progress));
-            match self.exchange(link, request, &progress).await? {
-                Exchange::Answered(response, link) => {
-                    let release = pool::Release::new(Arc::clone(self), worker, link, progress, permit);
-                    return Ok(self.stream(response, release));
+        let several = self.endpoints.are_several();
+        if let Some(budget) = self.budget.as_ref().filter(|_| several) {
+            budget.count();
+        }
+        let mut tried = Tried::default();
+        let mut endpoint = self.endpoints.next(&mut tried).ok_or_else(|| self.nowhere())?;
+        loop {
+            let under_way = UnderWay::new(endpoint);
+            let Attempt { outcome, again } = self.attempt(endpoint, worker, request, &progress).await;
+            let failed = match &outcome {
+                Ok((response, _)) => is_of_gateways(response.status()),
+                Err(error) => error.is_of_upstream(),
+            };
+            if several && failed {
+                endpoint.failed();
+                if let Some((other, again)) = again.and_then(|again| Some((self.another(&mut tried)?, again))) {
+                    self.settings.metrics.retried(why_again(&outcome));
+                    (endpoint, request) = (other, again);
+                    continue;
                 }
-                Exchange::Unsent(unsent) => request = unsent,
-                Exchange::Unanswered(error) => match spare {
-                    Some(spare) => request = spare,
-                    None => return Err(self.broken(error, &progress)),
+            } else if several && outcome.is_ok() {
+                endpoint.answered();
+            }
+            let (response, link) = outcome?;
+            let release = pool::Release::new(under_way, worker, link, progress, permit);
+            return Ok(response.map(|inner| UpstreamBody::new(inner, release, self.settings.body_idle_timeout)));
+        }
+    }
+
+    /// Sends a request to one address: over a kept connection, and once more over a new one if that was stale. That is any request of
+    /// which nothing was written, GET and HEAD also when the connection ended without an answer, and over HTTP/2 what the peer says it
+    /// has not looked at.
+    async fn attempt(
+        &self,
+        endpoint: &Endpoint,
+        worker: usize,
+        mut request: Request<RequestBody>,
+        progress: &Arc<Progress>,
+    ) -> Attempt {
+        let failed = |error, again| Attempt { outcome: Err(error), again };
+        let metrics = &self.settings.metrics;
+        if let Some(link) = endpoint.kept(worker, !repeatable(&request)).await {
+            metrics.connected(metrics::Link::Kept);
+            let harmless = repeatable(&request);
+            let spare = harmless || link.is_http2() && request.body().is_end_stream();
+            let spare = spare.then(|| copy(&request, progress));
+            match self.exchange(endpoint, link, request, progress).await {
+                Ok(Exchange::Answered(response, link)) => {
+                    return Attempt { outcome: Ok((response, link)), again: spare.filter(repeatable) };
+                }
+                Ok(Exchange::Unsent(unsent)) => request = unsent,
+                Ok(Exchange::Unanswered(error)) => match spare {
+                    Some(spare) if harmless || http2::is_unprocessed(&error) => request = spare,
+                    _ => return failed(broken(endpoint, error, progress), None),
                 },
+                Err(error) => return failed(error, None),
             }
-            self.settings.metrics.retried(Retry::Stale);
+            metrics.retried(Retry::Stale);
         }
-        let link = self.connect().await?;
-        self.settings.metrics.connected(LinkKind::New);
-        match self.exchange(link, request, &progress).await? {
-            Exchange::Answered(response, link) => {
-                let release = pool::Release::new(Arc::clone(self), worker, link, progress, permit);
-                Ok(self.stream(response, release))
+        let link = match endpoint.connect(worker).await {
+            Ok(link) => link,
+            Err(error) => return failed(error, Some(request)),
+        };
+        metrics.connected(metrics::Link::New);
+        let spare = (self.endpoints.are_several() && repeatable(&request)).then(|| copy(&request, progress));
+        match self.exchange(endpoint, link, request, progress).await {
+            Ok(Exchange::Answered(response, link)) => Attempt { outcome: Ok((response, link)), again: spare },
+            Ok(Exchange::Unsent(unsent)) => {
+                failed(endpoint.refused(std::io::ErrorKind::ConnectionReset.into()), Some(unsent))
             }
-            Exchange::Unanswered(error) => Err(self.broken(error, &progress)),
-            Exchange::Unsent(_) => Err(UpstreamError::Connect {
-                name: Arc::clone(&self.settings.name),
-                address: self.place(),
-                source: std::io::ErrorKind::ConnectionReset.into(),
-            }),
+            Ok(Exchange::Unanswered(error)) => failed(broken(endpoint, error, progress), spare),
+            Err(error) => failed(error, None),
         }
+    }
+
+    /// Another address for a request that failed, if it may go to one.
+    fn another(&self, tried: &mut Tried) -> Option<&Arc<Endpoint>> {
+        let budget = self.budget.as_ref().filter(|_| tried.count() < ATTEMPTS)?;
+        let other = self.endpoints.next(tried)?;
+        let may = budget.take(Instant::now());
+        if !may {
+            self.settings.metrics.retry_refused();
+        }
+        may.then_some(other)
     }
 
     async fn exchange(
         &self,
+        endpoint: &Endpoint,
         link: Link,
         request: Request<RequestBody>,
         progress: &Progress,
     ) -> Result<Exchange, UpstreamError> {
-        self.while_moving(progress, link.exchange(request)).await
+        self.moving(|| endpoint.at(), progress, link.exchange(request)).await
     }
 
     /// Waits for something that comes of a request under way, as long as its body moves and the answer has time.
@@ -258,60 +250,58 @@ impl Upstream {
         progress: &Progress,
         awaited: impl Future<Output = T>,
     ) -> Result<T, UpstreamError> {
+        self.moving(|| self.anywhere(), progress, awaited).await
+    }
+
+    async fn moving<T>(
+        &self,
+        at: impl Fn() -> At,
+        progress: &Progress,
+        awaited: impl Future<Output = T>,
+    ) -> Result<T, UpstreamError> {
         let UpstreamSettings { body_idle_timeout, response_timeout, .. } = self.settings;
         tokio::select! {
             biased;
             came = awaited => Ok(came),
             stage = progress.stalled(body_idle_timeout, response_timeout) => Err(match stage {
-                Stage::Done => self.slow(response_timeout),
+                Stage::Done => UpstreamError::ResponseTimeout { at: at(), limit: response_timeout },
                 Stage::ClientIsSlow => UpstreamError::ClientStalled { limit: body_idle_timeout },
-                Stage::UpstreamIsBusy =>
-                    UpstreamError::Stalled { name: Arc::clone(&self.settings.name), limit: body_idle_timeout },
+                Stage::UpstreamIsBusy => UpstreamError::Stalled { at: at(), limit: body_idle_timeout },
                 Stage::Broken => UpstreamError::ClientBroke,
             }),
         }
     }
 
-    fn slow(&self, limit: Duration) -> UpstreamError {
-        UpstreamError::ResponseTimeout { name: Arc::clone(&self.settings.name), limit }
+    fn anywhere(&self) -> At {
+        At { name: Arc::clone(&self.settings.name), address: None }
     }
 
-    fn broken(&self, source: hyper::Error, progress: &Progress) -> UpstreamError {
-        if progress.stage() == Stage::Broken {
-            return UpstreamError::ClientBroke;
-        }
-        UpstreamError::Broken { name: Arc::clone(&self.settings.name), source }
+    fn nowhere(&self) -> UpstreamError {
+        let source = std::io::Error::new(std::io::ErrorKind::NotFound, "it has no address");
+        UpstreamError::Connect { at: self.anywhere(), source }
     }
+}
 
-    fn stream(&self, response: Response<Incoming>, release: pool::Release) -> Response<UpstreamBody> {
-        response.map(|inner| UpstreamBody::new(inner, release, self.settings.body_idle_timeout))
+/// What it means that a connection ended without an answer.
+fn broken(endpoint: &Endpoint, source: hyper::Error, progress: &Progress) -> UpstreamError {
+    if progress.stage() == Stage::Broken {
+        return UpstreamError::ClientBroke;
     }
+    UpstreamError::Broken { at: endpoint.at(), source }
+}
 
-    async fn connect(&self) -> Result<Link, UpstreamError> {
-        let connecting = async {
-            let stream = match self.address {
-                Some(address) => TcpStream::connect(address).await?,
-                None => TcpStream::connect((self.settings.host.as_str(), self.settings.port)).await?,
-            };
-            stream.set_nodelay(true)?;
-            Link::open(stream).await
-        };
-        match tokio::time::timeout(self.settings.connect_timeout, connecting).await {
-            Ok(Ok(link)) => Ok(link),
-            Ok(Err(source)) => {
-                Err(UpstreamError::Connect { name: Arc::clone(&self.settings.name), address: self.place(), source })
-            }
-            Err(_) => Err(UpstreamError::ConnectTimeout {
-                name: Arc::clone(&self.settings.name),
-                address: self.place(),
-                limit: self.settings.connect_timeout,
-            }),
-        }
+/// Why a request goes to another address.
+fn why_again<T>(outcome: &Result<T, UpstreamError>) -> Retry {
+    match outcome {
+        Ok(_) => Retry::Status,
+        Err(UpstreamError::Broken { .. }) => Retry::Broken,
+        Err(_) => Retry::Connect,
     }
+}
 
-    fn place(&self) -> String {
-        format!("{}:{}", self.settings.host, self.settings.port)
-    }
+/// Whether an answer says that whoever should have given one did not.
+fn is_of_gateways(status: StatusCode) -> bool {
+    matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
 }
 
 /// Whether a request may be sent twice: only safe methods without a body. The PUT that closes an upload has no body either, but

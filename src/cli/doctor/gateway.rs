@@ -32,7 +32,7 @@ pub(super) async fn examine(site: &Site<'_>, url: &PublicUrl) -> Group {
         } else {
             "127.0.0.1".into()
         };
-        way = Target { host, port: listen.port() };
+        way = Target::plain(host, listen.port());
         group.add([Finding::note(
             "https-not-checked",
             format!("TLS is not spoken by the doctor yet: {way} was asked in its name, and the proxy in front was not checked"),

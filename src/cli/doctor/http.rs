@@ -3,37 +3,43 @@
 //! Nothing but GET is ever sent, so nothing is changed by it. What comes back is data to be looked at, never to be believed.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, DATE, HOST, SERVER, USER_AGENT, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http_body_util::Empty;
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
-use tokio::net::TcpStream;
+
+use crate::server::{Address, Connector, Tls, once};
 
 /// The longest body that is read. Pulp's description of its API takes about 1 MiB.
 const LONGEST: usize = 16 * 1024 * 1024;
 
-/// Where a request goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where a request goes, and how.
+#[derive(Clone, Debug)]
 pub(super) struct Target {
-    /// Name or address, without brackets.
-    pub(super) host: String,
-    /// Port.
-    pub(super) port: u16,
+    /// The address.
+    pub(super) address: Address,
+    /// How TLS is spoken; none: not at all.
+    pub(super) tls: Option<Arc<Tls>>,
+    /// Whether HTTP/2 is.
+    pub(super) http2: bool,
+}
+
+impl Target {
+    /// In cleartext, over TCP.
+    pub(super) fn plain(host: String, port: u16) -> Self {
+        Self { address: Address::Tcp { host, port }, tls: None, http2: false }
+    }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            return write!(f, "[{}]:{}", self.host, self.port);
-        }
-        write!(f, "{}:{}", self.host, self.port)
+        self.address.fmt(f)
     }
 }
 
@@ -140,33 +146,27 @@ pub(super) type Header = (HeaderName, HeaderValue);
 impl Client {
     /// Asks for `path` at `target`, which is called `host`.
     pub(super) async fn get(&self, target: &Target, host: &str, path: &str, headers: &[Header]) -> Outcome {
-        let asking = ask(target, host, path, headers);
+        let asking = self.ask(target, host, path, headers);
         tokio::time::timeout(self.timeout, asking).await.unwrap_or(Err(NoAnswer::Slow(self.timeout)))
     }
-}
 
-async fn ask(target: &Target, host: &str, path: &str, headers: &[Header]) -> Outcome {
-    let connected = TcpStream::connect((target.host.as_str(), target.port)).await;
-    let stream = connected.map_err(|error| NoAnswer::Unreachable(error.to_string()))?;
-    let (mut sender, connection) =
-        http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.map_err(|_| NoAnswer::NoHttp)?;
-    // How the connection ends is seen by the request that uses it.
-    let driver = tokio::spawn(async move { drop(connection.await) });
-    let mut request = Request::builder()
-        .uri(path)
-        .header(HOST, host)
-        .header(CONNECTION, "close")
-        .header(USER_AGENT, concat!("tidegate-doctor/", env!("CARGO_PKG_VERSION")))
-        .body(Empty::new())
-        .map_err(|_| NoAnswer::NoHttp)?;
-    for (name, value) in headers {
-        request.headers_mut().append(name.clone(), value.clone());
+    async fn ask(&self, target: &Target, host: &str, path: &str, headers: &[Header]) -> Outcome {
+        let Target { address, tls, http2 } = target;
+        let connector = Connector::new(address, tls.clone(), *http2, self.timeout, self.timeout);
+        let connected = connector.connect().await.map_err(|error| NoAnswer::Unreachable(error.to_string()))?;
+        let mut request = Request::builder()
+            .uri(path)
+            .header(HOST, host)
+            .header(CONNECTION, "close")
+            .header(USER_AGENT, concat!("tidegate-doctor/", env!("CARGO_PKG_VERSION")))
+            .body(Empty::<Bytes>::new())
+            .map_err(|_| NoAnswer::NoHttp)?;
+        for (name, value) in headers {
+            request.headers_mut().append(name.clone(), value.clone());
+        }
+        let (head, body) = once(connected, request, LONGEST).await.map_err(|_| NoAnswer::NoHttp)?.into_parts();
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
     }
-    let response = sender.send_request(request).await.map_err(|_| NoAnswer::NoHttp)?;
-    let (head, body) = response.into_parts();
-    let body = Limited::new(body, LONGEST).collect().await.map_err(|_| NoAnswer::NoHttp)?.to_bytes();
-    driver.abort();
-    Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
 }
 
 /// A header whose value must not be printed.
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn targets_are_shown_as_in_urls() {
-        assert_eq!(Target { host: "::1".into(), port: 80 }.to_string(), "[::1]:80");
-        assert_eq!(Target { host: "pulp".into(), port: 24817 }.to_string(), "pulp:24817");
+        assert_eq!(Target::plain("::1".into(), 80).to_string(), "[::1]:80");
+        assert_eq!(Target::plain("pulp".into(), 24817).to_string(), "pulp:24817");
     }
 }

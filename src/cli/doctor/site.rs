@@ -12,13 +12,14 @@ use super::http::{Client, Header, Target, secret_header};
 use super::identity::{NAME, impossible_name};
 use crate::cli::token::settings;
 use crate::clock::Clock;
-use crate::config::{Config, Credentials, Kind, PublicUrl, Pulp, Route};
+use crate::config::{Config, Credentials, Kind, PublicUrl, Pulp, Route, Transport, UpstreamUrl};
 use crate::document::{self, Document, RequestAction, RequestFacts};
 use crate::identity::IdentityHeader;
 use crate::keys::{KeyRing, SigningKey};
 use crate::registry::AccessSet;
 use crate::registry::path::is_at_or_below;
 use crate::secret::Secret;
+use crate::server::{Address, IdentityFiles, Tls, TlsSettings};
 use crate::subject::{Caller, Subject, UserName};
 use crate::token::{Grant, Issuer, TokenKind};
 
@@ -173,5 +174,22 @@ pub(super) fn target(url: &PublicUrl) -> Option<Target> {
     let authority: http::uri::Authority = url.authority.parse().ok()?;
     let default = if url.scheme == Scheme::HTTPS { 443 } else { 80 };
     let host = authority.host().trim_matches(['[', ']']).to_owned();
-    Some(Target { host, port: authority.port_u16().unwrap_or(default) })
+    Some(Target::plain(host, authority.port_u16().unwrap_or(default)))
+}
+
+/// Where the connection for an address of an upstream goes; why nowhere, is text.
+pub(super) fn upstream_target(url: &UpstreamUrl, transport: &Transport) -> Result<Target, String> {
+    let address = match url {
+        UpstreamUrl::Web { host, port, .. } => Address::Tcp { host: host.clone(), port: *port },
+        UpstreamUrl::Unix(path) => Address::Unix(path.clone()),
+    };
+    let tls = &transport.tls;
+    let identity = tls.identity.clone().map(|(cert, key)| IdentityFiles { cert, key });
+    let settings = TlsSettings { ca: tls.ca.clone(), identity, server_name: tls.server_name.clone() };
+    let tls = if url.is_https() {
+        Some(Arc::new(Tls::load(&settings, transport.http2).map_err(|error| error.to_string())?))
+    } else {
+        None
+    };
+    Ok(Target { address, tls, http2: transport.http2 })
 }

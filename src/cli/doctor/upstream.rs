@@ -7,26 +7,31 @@ use super::finding::{Finding, Group};
 use super::http::{Header, Outcome, Target};
 use super::identity::{self, NAME};
 use super::product::{self, Product, PulpStatus};
-use super::site::{Site, api, basic, is_minted, target};
+use super::site::{Site, api, basic, is_minted, upstream_target};
 use super::{plain, tokens};
-use crate::config::{Credentials, Kind, PublicUrl, Pulp, Route, RouteAuth, Upstream};
+use crate::config::{Credentials, Kind, Pulp, Route, RouteAuth, Upstream, UpstreamUrl};
+use crate::server::Address;
 
 /// Where Pulp's REST API is unless it was moved.
 const USUAL: &str = "/pulp/api/v3/status/";
 /// Where Pulp's registry sends clients for blobs.
 const BLOBS: &str = "/pulp/container/";
 
-/// Examines one upstream.
-pub(super) async fn examine(site: &Site<'_>, index: usize, upstream: &Upstream) -> Group {
-    let mut group = Group::new(format!("upstream {} ({})", upstream.name, upstream.url));
+/// Examines one address of an upstream.
+pub(super) async fn examine(site: &Site<'_>, index: usize, upstream: &Upstream, url: &UpstreamUrl) -> Group {
+    let mut group = Group::new(format!("upstream {} ({url})", upstream.name));
     let routes: Vec<&Route> = site.config.routes.iter().filter(|route| route.upstream == index).collect();
     if routes.is_empty() {
         group.add([Finding::note("unused", "no route leads to it, so it was not looked at")]);
         return group;
     }
-    let Some(scheme) = upstream.url.scheme().cloned() else { return group };
-    let authority = upstream.url.authority().map(ToString::to_string).unwrap_or_default();
-    let Some(target) = target(&PublicUrl { scheme, authority }) else { return group };
+    let target = match upstream_target(url, &upstream.transport) {
+        Ok(target) => target,
+        Err(error) => {
+            group.add([Finding::error("unusable-tls", error, "put right what `tls` names")]);
+            return group;
+        }
+    };
     let asks = Asks { site, target: &target, host: site.host() };
     let asked = asks.product(&upstream.kind).await;
     let ping = match &asked.ping {
@@ -190,27 +195,41 @@ impl Asks<'_> {
 
     /// The finding about ways around the gateway.
     async fn around(&self, product: &Product, routes: &[&Route]) -> Finding {
+        let Address::Tcp { host, port } = &self.target.address else {
+            return Finding::note(
+                "around",
+                "who may use its socket is for the mode of the file, and was not looked at",
+            );
+        };
+        if self.target.tls.is_some() {
+            // By another address its certificate would be wrong, whoever answers there.
+            return Finding::note(
+                "around",
+                "it speaks TLS: whether it can be reached around the gateway was not looked at",
+            );
+        }
         // Whoever reaches it is believed, or is asked nothing.
         let relies = |route: &Route| {
             route.auth != RouteAuth::Public && matches!(route.credentials, Credentials::Identity | Credentials::None)
         };
         let guard = if routes.iter().any(|route| relies(route)) { Guard::Gateway } else { Guard::Itself };
         let own = around::addresses();
-        let resolved = tokio::net::lookup_host((self.target.host.as_str(), self.target.port)).await;
+        let resolved = tokio::net::lookup_host((host.as_str(), *port)).await;
         let resolved: Vec<IpAddr> = resolved.map(|list| list.map(|address| address.ip()).collect()).unwrap_or_default();
         if !resolved.iter().any(|address| address.is_loopback() || own.contains(address)) {
-            return around::check(&around::Seen::Elsewhere, guard, self.target.port);
+            return around::check(&around::Seen::Elsewhere, guard, *port);
         }
         let mut others = Vec::new();
         for address in own {
-            let target = Target { host: address.to_string(), port: self.target.port };
+            let address_of = Address::Tcp { host: address.to_string(), port: *port };
+            let target = Target { address: address_of, ..self.target.clone() };
             let asks = Asks { site: self.site, target: &target, host: self.host.clone() };
             // Another program may listen there: only the same product counts.
             if asks.is(product).await {
                 others.push(address);
             }
         }
-        around::check(&around::Seen::Here(others), guard, self.target.port)
+        around::check(&around::Seen::Here(others), guard, *port)
     }
 
     async fn is(&self, product: &Product) -> bool {

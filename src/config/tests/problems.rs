@@ -258,6 +258,7 @@ error: the environment variable `NO_SUCH` is not set
 /// Each of these is one error, at this line and column, whose text holds these words.
 #[test]
 fn one_error_each() {
+    let secure = |rest: &str| format!("[[upstream]]\nname = 'a'\nurl = 'https://x'\n{rest}");
     let route = |lines: &str| format!("{UPSTREAM}[[route]]\nupstream = 'registry'\n{lines}");
     let cases = [
         ("[server2]\n".to_owned(), (4, 2), "did you mean `server`"),
@@ -310,8 +311,32 @@ fn one_error_each() {
             "where the gateway sends one of its own",
         ),
         (format!("{UPSTREAM}credentials = 'forward_token'\n"), (7, 15), "did you mean \"forward-token\""),
-        ("[[upstream]]\nname = 'a'\nurl = 'https://x'\n".to_owned(), (6, 7), "not built yet"),
         ("[[upstream]]\nname = 'a'\nurl = 'http://x:99999'\n".to_owned(), (6, 7), "no valid host"),
+        ("[[upstream]]\nname = 'a'\nurl = 'http://x/v2'\n".to_owned(), (6, 7), "path, query or fragment"),
+        ("[[upstream]]\nname = 'a'\nurl = 'unix:run/x'\n".to_owned(), (6, 7), "an absolute path"),
+        ("[[upstream]]\nname = 'a'\nurl = []\n".to_owned(), (6, 7), "must not be empty"),
+        (
+            "[[upstream]]\nname = 'a'\nurl = ['http://a', 'https://b']\n".to_owned(),
+            (6, 20),
+            "https://b is https, and http://a is http",
+        ),
+        ("[[upstream]]\nname = 'a'\nurl = ['http://a', 'unix:/b']\n".to_owned(), (6, 20), "unix:/b is unix"),
+        (
+            "[[upstream]]\nname = 'a'\nurl = ['http://a', 'http://A:80']\n".to_owned(),
+            (6, 20),
+            "http://a is listed twice",
+        ),
+        (secure("tls = { ca = 'none.pem' }\n"), (7, 7), "none.pem cannot be read"),
+        (secure("tls = { cert = 'a.pem' }\n"), (7, 7), "`cert` and no `key`"),
+        (secure("tls = { server_name = 'a:1' }\n"), (7, 23), "no name that a certificate can be good for"),
+        (secure("tls = { verify = false }\n"), (7, 9), "known here: ca, cert, key, server_name"),
+        (format!("{UPSTREAM}tls = {{ server_name = 'a' }}\n"), (7, 1), "this upstream is reached in cleartext"),
+        (format!("{UPSTREAM}http2 = 'yes'\n"), (7, 9), "true or false"),
+        (format!("{UPSTREAM}retries = {{ budget = 2 }}\n"), (7, 22), "from 0 to 1"),
+        (format!("{UPSTREAM}retries = 'none'\n"), (7, 11), "{ budget = 0.2, burst = 100 }, or false"),
+        (format!("{UPSTREAM}health = {{ path = 'v2' }}\n"), (7, 19), "\"v2\" is no path"),
+        (format!("{UPSTREAM}health = {{ interval = '1ms' }}\n"), (7, 23), "from 100ms to 1h"),
+        (format!("{UPSTREAM}health = {{ unhealthy_after = 0 }}\n"), (7, 30), "from 1 to 1000"),
         (route("prefix = '/'\nauth = 'registry'\n"), (9, 10), "\"/v2/\" or \"/extensions/v2/\""),
         (route("prefix = '/v2/x'\nauth = 'public'\n"), (9, 10), "belongs to the registry"),
         (route("prefix = '/v2/../'\nauth = 'registry'\n"), (9, 10), "no path prefix"),

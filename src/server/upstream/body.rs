@@ -18,6 +18,8 @@ use crate::server::body::BodyError;
 pub struct UpstreamBody {
     inner: Incoming,
     release: Option<Release>,
+    /// Whether the protocol marks its end (HTTP/2), whatever it said of its length.
+    is_framed: bool,
     limit: Duration,
     moved: Instant,
     // Made only when the body has to wait, and moved on only when it fires.
@@ -28,7 +30,8 @@ impl UpstreamBody {
     pub(super) fn new(inner: Incoming, release: Release, limit: Duration) -> Self {
         // The answer may be there before the request is: it then goes on as long as this lives.
         let is_sent = release.is_sent();
-        let mut body = Self { inner, release: Some(release), limit, moved: Instant::now(), timer: None };
+        let is_framed = release.is_http2();
+        let mut body = Self { inner, release: Some(release), is_framed, limit, moved: Instant::now(), timer: None };
         if is_sent {
             body.release_at_end();
         }
@@ -53,6 +56,11 @@ impl UpstreamBody {
                 Poll::Ready(Some(Err(error))) => {
                     this.release = None;
                     return Poll::Ready(Some(Err(error.into())));
+                }
+                Poll::Ready(None) if this.is_framed && !this.inner.is_end_stream() => {
+                    // The library takes a reset without an error for an end (RST_STREAM with NO_ERROR).
+                    this.release = None;
+                    return Poll::Ready(Some(Err(BodyError::CutOff)));
                 }
                 Poll::Ready(None) => {
                     if let Some(release) = this.release.take() {

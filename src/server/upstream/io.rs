@@ -11,17 +11,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+
+use super::socket::Socket;
 
 /// The socket.
 #[derive(Debug)]
 pub(super) struct SurvivingWrites {
-    stream: TcpStream,
+    stream: Socket,
     broken: Arc<AtomicBool>,
 }
 
 impl SurvivingWrites {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(stream: Socket) -> Self {
         Self { stream, broken: Arc::new(AtomicBool::new(false)) }
     }
 
@@ -35,11 +36,11 @@ impl SurvivingWrites {
     }
 
     /// Takes a write's result; a closed peer counts as having taken everything.
-    fn survive(&self, polled: Poll<io::Result<usize>>, length: usize) -> Poll<io::Result<usize>> {
+    fn survive<T>(&self, polled: Poll<io::Result<T>>, everything: T) -> Poll<io::Result<T>> {
         match polled {
             Poll::Ready(Err(error)) if is_closed(&error) => {
                 self.broken.store(true, Ordering::Relaxed);
-                Poll::Ready(Ok(length))
+                Poll::Ready(Ok(everything))
             }
             other => other,
         }
@@ -82,9 +83,12 @@ impl AsyncWrite for SurvivingWrites {
         self.stream.is_write_vectored()
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // A TCP socket has nothing to flush.
-        Poll::Ready(Ok(()))
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_broken() {
+            return Poll::Ready(Ok(()));
+        }
+        let polled = Pin::new(&mut self.stream).poll_flush(context);
+        self.survive(polled, ())
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,4 +1,4 @@
-//! One connection to an upstream, and the task that drives it.
+//! One connection to an upstream as a request has it: a whole one that speaks HTTP/1.1, or a stream of one that speaks HTTP/2.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,22 +9,24 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
+use super::http2;
 use super::io::SurvivingWrites;
+use super::socket::Socket;
 use crate::server::body::RequestBody;
 
 /// How long a connection whose response has been read may take to notice it.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// An open connection. Dropping it closes the socket at once, whatever is under way: that is what keeps a broken upload from being
-/// completed upstream.
+/// What a request is sent over. Dropping it ends whatever is under way: it closes the socket, or resets the stream. That is what keeps a
+/// broken upload from being completed upstream.
 #[derive(Debug)]
-pub(super) struct Link {
-    sender: SendRequest<RequestBody>,
-    driver: AbortHandle,
-    broken: Arc<AtomicBool>,
+pub(super) enum Link {
+    /// A connection of its own.
+    Http1(Connection),
+    /// A stream of a connection that others share.
+    Http2(http2::Stream),
 }
 
 /// What became of a request.
@@ -38,9 +40,32 @@ pub(super) enum Exchange {
 }
 
 impl Link {
+    /// Sends one request and waits for the head of its response.
+    pub(super) async fn exchange(self, request: Request<RequestBody>) -> Exchange {
+        match self {
+            Self::Http1(connection) => connection.exchange(request).await,
+            Self::Http2(stream) => stream.exchange(request).await,
+        }
+    }
+
+    /// Whether it is a stream of a shared connection.
+    pub(super) fn is_http2(&self) -> bool {
+        matches!(self, Self::Http2(_))
+    }
+}
+
+/// An open connection that speaks HTTP/1.1. Dropping it closes the socket at once, whatever is under way.
+#[derive(Debug)]
+pub(super) struct Connection {
+    sender: SendRequest<RequestBody>,
+    driver: AbortHandle,
+    broken: Arc<AtomicBool>,
+}
+
+impl Connection {
     /// Opens the protocol over a connected socket.
-    pub(super) async fn open(stream: TcpStream) -> std::io::Result<Self> {
-        let io = SurvivingWrites::new(stream);
+    pub(super) async fn open(socket: Socket) -> std::io::Result<Self> {
+        let io = SurvivingWrites::new(socket);
         let broken = io.broken();
         let (sender, connection) =
             http1::Builder::new().handshake(TokioIo::new(io)).await.map_err(std::io::Error::other)?;
@@ -49,10 +74,9 @@ impl Link {
         Ok(Self { sender, driver, broken })
     }
 
-    /// Sends one request and waits for the head of its response.
-    pub(super) async fn exchange(mut self, request: Request<RequestBody>) -> Exchange {
+    async fn exchange(mut self, request: Request<RequestBody>) -> Exchange {
         match self.sender.try_send_request(request).await {
-            Ok(response) => Exchange::Answered(response, self),
+            Ok(response) => Exchange::Answered(response, Link::Http1(self)),
             Err(mut failed) => match failed.take_message() {
                 Some(request) => Exchange::Unsent(request),
                 None => Exchange::Unanswered(failed.into_error()),
@@ -78,7 +102,7 @@ impl Link {
     }
 }
 
-impl Drop for Link {
+impl Drop for Connection {
     fn drop(&mut self) {
         self.driver.abort();
     }

@@ -6,12 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONNECTION, USER_AGENT};
 use http::{HeaderValue, Request, StatusCode};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use http_body_util::Full;
 
 use super::Upstream;
+use super::balance::Tried;
+use super::once::once;
 
 /// How long the whole of it may take.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -29,27 +28,18 @@ impl Upstream {
             .unwrap_or_else(|_| Err(format!("it took over {LIMIT:?}")))
     }
 
+    /// Asks the first address that accepts a connection; nothing is sent twice.
     async fn answer(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), String> {
-        let place = (self.settings.host.as_str(), self.settings.port);
-        let stream = TcpStream::connect(place).await.map_err(|error| error.to_string())?;
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-        let exchange = async {
-            let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), LONGEST).collect().await;
-            Ok((status, body.map_err(|error| error.to_string())?.to_bytes()))
-        };
-        tokio::pin!(exchange);
-        // The connection is driven here and ends with this future, however that ends. Its own error is seen by the exchange.
-        let driven = async {
-            drop(connection.await);
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            biased;
-            answered = &mut exchange => answered,
-            () = driven => Err("the connection ended".to_owned()),
+        let (mut tried, mut why) = (Tried::default(), "it has no address".to_owned());
+        while let Some(endpoint) = self.endpoints.next(&mut tried) {
+            match endpoint.socket().await {
+                Ok(connected) => {
+                    let (head, body) = once(connected, request, LONGEST).await?.into_parts();
+                    return Ok((head.status, body));
+                }
+                Err(error) => why = error.to_string(),
+            }
         }
+        Err(why)
     }
 }

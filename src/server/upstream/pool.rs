@@ -1,4 +1,4 @@
-//! Kept connections of one worker to one upstream.
+//! Kept connections of one worker to one address of an upstream, as long as one request at a time is on each (HTTP/1.1).
 //!
 //! The newest is used first, so that under falling load the oldest become idle, and a reaper closes them.
 
@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::link::Link;
-use super::{Permit, Upstream};
+use super::Permit;
+use super::endpoint::{Endpoint, UnderWay};
+use super::link::{Connection, Link};
 use crate::server::progress::Progress;
 
 /// Most connections that are kept for one worker.
@@ -21,7 +22,7 @@ pub(super) struct Pool(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
-    idle: VecDeque<(Instant, Link)>,
+    idle: VecDeque<(Instant, Connection)>,
     reaping: bool,
 }
 
@@ -30,7 +31,7 @@ impl Pool {
     ///
     /// For a request that can be sent only once, `look` first hears of what the kernel knows already: an upstream's FIN may have
     /// come together with the request, and would be read after it.
-    pub(super) async fn take(&self, limit: Duration, look: bool) -> Option<Link> {
+    pub(super) async fn take(&self, limit: Duration, look: bool) -> Option<Connection> {
         loop {
             let (since, mut link) = self.lock().idle.pop_back()?;
             if look {
@@ -59,10 +60,10 @@ impl Pool {
     }
 }
 
-/// A connection in use, to be kept again once its response has been read to the end. Dropped before, it is closed.
+/// A link in use, whose connection is kept again once its response has been read to the end. Dropped before, it is closed.
 #[derive(Debug)]
 pub(super) struct Release {
-    upstream: Arc<Upstream>,
+    under_way: UnderWay,
     worker: usize,
     link: Link,
     progress: Arc<Progress>,
@@ -72,13 +73,13 @@ pub(super) struct Release {
 
 impl Release {
     pub(super) fn new(
-        upstream: Arc<Upstream>,
+        under_way: UnderWay,
         worker: usize,
         link: Link,
         progress: Arc<Progress>,
         permit: Option<Permit>,
     ) -> Self {
-        Self { upstream, worker, link, progress, permit }
+        Self { under_way, worker, link, progress, permit }
     }
 
     /// Whether the request was sent whole.
@@ -86,31 +87,38 @@ impl Release {
         self.progress.is_done()
     }
 
-    /// Keeps the connection, if it can be used again: an upstream that answered before the whole request was read cannot.
+    /// Whether the response came over HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        self.link.is_http2()
+    }
+
+    /// Keeps the connection, if it can be used again: an upstream that answered before the whole request was read cannot. What is shared
+    /// is kept anyway.
     pub(super) fn keep(self) {
-        let Self { permit: _permit, upstream, worker, link, progress } = self;
-        let settings = upstream.settings();
-        if !settings.pool || !progress.is_done() || link.is_closed() {
+        let Self { permit: _permit, under_way, worker, link, progress } = self;
+        let (endpoint, Link::Http1(link)) = (under_way.endpoint(), link) else { return };
+        let Some(limit) = endpoint.keeps_for() else { return };
+        if !progress.is_done() || link.is_closed() {
             return;
         }
-        let limit = settings.pool_idle_timeout;
-        let mut kept = upstream.pools[worker].lock();
+        let mut kept = endpoint.pool(worker).lock();
         if kept.idle.len() < MOST {
             kept.idle.push_back((Instant::now(), link));
         }
         if !kept.reaping {
             kept.reaping = true;
             drop(kept);
-            tokio::spawn(reap(Arc::downgrade(&upstream), worker, Instant::now() + limit));
+            tokio::spawn(reap(Arc::downgrade(endpoint), worker, limit));
         }
     }
 }
 
-async fn reap(upstream: Weak<Upstream>, worker: usize, mut next: Instant) {
+async fn reap(endpoint: Weak<Endpoint>, worker: usize, limit: Duration) {
+    let mut next = Instant::now() + limit;
     loop {
         tokio::time::sleep_until(next).await;
-        let Some(upstream) = upstream.upgrade() else { return };
-        match upstream.pools[worker].reap(upstream.settings().pool_idle_timeout) {
+        let Some(endpoint) = endpoint.upgrade() else { return };
+        match endpoint.pool(worker).reap(limit) {
             Some(later) => next = later,
             None => return,
         }

@@ -1,7 +1,7 @@
 //! What the routes to a Pulp ask of its settings, and of whoever runs it.
 
 use crate::cli::console::Failure;
-use crate::config::{Config, Credentials, Kind, Pulp, Route, RouteAuth, Upstream, UserAccount};
+use crate::config::{Config, Credentials, Kind, Pulp, Route, RouteAuth, Upstream, UpstreamUrl, UserAccount};
 use crate::registry::path::is_at_or_below;
 
 use super::{Key, Scheme};
@@ -84,7 +84,7 @@ impl<'a> Needs<'a> {
 
     /// What settings.py cannot do.
     pub(super) fn notes(&self, config: &Config, key: Option<&Key>, scheme: Scheme) -> Vec<String> {
-        let address = self.upstream.url.authority().map_or("", |authority| authority.as_str());
+        let address = self.upstream.urls.first().map(UpstreamUrl::place).unwrap_or_default();
         let mut notes = vec![
             format!(
                 "bind Pulp where only the gateway reaches it: `pulpcore-api --bind {address} --timeout 3600`, and \
