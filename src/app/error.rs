@@ -62,7 +62,7 @@ pub enum StartError {
         /// Its name.
         upstream: Arc<str>,
         /// Why not.
-        source: UpstreamTlsError,
+        source: Box<UpstreamTlsError>,
     },
     /// A user name or password that cannot stand in a header.
     #[error("the account of upstream {0} cannot stand in an Authorization header")]

@@ -45,8 +45,10 @@ pub(super) fn upstreams<'a>(
             let failed = |source| StartError::Spool { directory: spool.directory.clone(), source };
             spool.prepare().map_err(failed)?;
         }
-        let running = Upstream::new(settings, config.server.workers)
-            .map_err(|source| StartError::UpstreamTls { upstream: Arc::clone(&configured.name), source })?;
+        let running = Upstream::new(settings, config.server.workers).map_err(|error| StartError::UpstreamTls {
+            upstream: Arc::clone(&configured.name),
+            source: error.into(),
+        })?;
         let newcomers = newcomers(config, names, configured, &running)?;
         let pulp = match &configured.kind {
             Kind::Pulp(pulp) => Some(Arc::new(pulp.paths())),

@@ -61,15 +61,6 @@ pub(super) struct OfUpstream {
     pub(super) addresses: Names<OfAddress>,
 }
 
-/// Two are equal when they count together.
-impl PartialEq for UpstreamMetrics {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl Eq for UpstreamMetrics {}
-
 impl UpstreamMetrics {
     /// A request was answered, with this status, so long after it was begun to be sent.
     pub fn answered(&self, status: u16, time: Duration) {

@@ -103,7 +103,9 @@ mod tests {
             out in prop::collection::vec(0..MOST, 0..5),
         ) {
             let mut tried = Tried::default();
-            out.iter().for_each(|index| tried.add(*index));
+            for index in &out {
+                tried.add(*index);
+            }
             let chosen = all(&candidates, turn, tried);
             let open = |index: &usize| !out.contains(index);
             match chosen {

@@ -166,7 +166,7 @@ mod tests {
         for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
             assert_eq!(health.failed(now, &settings), Change::Ejected(seconds * SECOND));
             assert_eq!(health.failed(now, &settings), Change::None, "it is out already");
-            assert!(!health.is_in(now + seconds * SECOND - Duration::from_millis(1)));
+            assert!(!health.is_in(now + Duration::from_millis(u64::from(seconds) * 1000 - 1)));
             now += seconds * SECOND;
             assert!(health.is_in(now));
         }

@@ -188,28 +188,23 @@ impl Stream {
         let (body, cancel) = Cancellable::new(body);
         self.cancel = cancel;
         let mut sender = self.connection.sender.clone();
-        match sender.try_send_request(Request::from_parts(head, body)).await {
-            Ok(response) => Exchange::Answered(response, Link::Http2(self)),
-            Err(mut failed) => match failed.take_message() {
-                Some(request) => {
-                    self.connection.retired.store(true, Ordering::Relaxed);
-                    let (mut head, body) = request.into_parts();
-                    head.uri = path;
-                    head.version = Version::HTTP_11;
-                    if let Some(host) = host {
-                        head.headers.insert(HOST, host);
-                    }
-                    Exchange::Unsent(Request::from_parts(head, body.inner))
-                }
-                None => {
-                    let error = failed.into_error();
-                    if is_unprocessed(&error) {
-                        self.connection.retired.store(true, Ordering::Relaxed);
-                    }
-                    Exchange::Unanswered(error)
-                }
-            },
+        let mut failed = match sender.try_send_request(Request::from_parts(head, body)).await {
+            Ok(response) => return Exchange::Answered(response, Link::Http2(self)),
+            Err(failed) => failed,
+        };
+        let unsent = failed.take_message();
+        let error = failed.into_error();
+        if unsent.is_some() || is_unprocessed(&error) {
+            self.connection.retired.store(true, Ordering::Relaxed);
         }
+        let Some(request) = unsent else { return Exchange::Unanswered(error) };
+        let (mut head, body) = request.into_parts();
+        head.uri = path;
+        head.version = Version::HTTP_11;
+        if let Some(host) = host {
+            head.headers.insert(HOST, host);
+        }
+        Exchange::Unsent(Request::from_parts(head, body.inner))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::server::headers::PassedHeaders;
 use crate::server::spool::SpoolSettings;
 
 /// The settings of one upstream. Pools, health and limits belong to the upstream, not to its routes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct UpstreamSettings {
     /// Its name, for logs.
     pub name: Arc<str>,
@@ -138,5 +138,3 @@ pub struct RetrySettings {
     /// The most that is saved up.
     pub burst: u32,
 }
-
-impl Eq for RetrySettings {}
