@@ -26,6 +26,9 @@ const MOST: usize = 2 * MOST_DROPPABLE;
 /// How often dropped lines are reported at most.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
 
+/// How often a place is tried again that did not take lines which must not be lost.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// How long the end waits for what is queued.
 const LAST_WAIT: Duration = Duration::from_secs(5);
 
@@ -59,6 +62,10 @@ struct Queue {
     reopen: bool,
     /// Somebody waits: no lingering.
     hurry: bool,
+    /// Among what is queued are lines that must not be lost.
+    insisted: bool,
+    /// Such lines could not be written, and are tried again: nothing more of their kind is taken meanwhile.
+    failing: bool,
     closed: bool,
     /// The thread is gone.
     ended: bool,
@@ -101,11 +108,11 @@ impl Sink {
         }
     }
 
-    /// Queues a line that is never dropped: while too much is queued, the caller waits. That holds up requests when a
-    /// disk or a pipe stands still, on purpose: nothing is done that would not be recorded.
+    /// Queues a line that is never dropped: while too much is queued, or the place takes nothing, the caller waits. That
+    /// holds up requests when a disk is full or a pipe stands still, on purpose: nothing is done that would not be recorded.
     pub fn insist(&self, line: &[u8]) {
         let mut queue = self.0.lock();
-        while queue.bytes.len() >= MOST && !queue.ended {
+        while (queue.bytes.len() >= MOST || queue.failing) && !queue.ended {
             queue.hurry = true;
             self.0.ready.notify_one();
             queue = self.0.progress.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -113,6 +120,7 @@ impl Sink {
         if queue.ended {
             self.0.lost.fetch_add(1, Ordering::Relaxed);
         } else {
+            queue.insisted = true;
             self.0.append(queue, line);
         }
     }
@@ -179,32 +187,64 @@ impl Shared {
         let mut reports = Reports::default();
         // Half a line was written: what follows must not look like its end.
         let mut torn = false;
-        while let Some(Taken { queued, reopen }) = self.take(&mut batch) {
-            torn = torn && write(&mut *out, b"\n").is_err();
-            match write(&mut *out, &batch) {
-                Ok(()) if batch.is_empty() => {}
-                Ok(()) => reports.written(self.name),
-                Err((error, rest)) => {
-                    let lines = rest.split_inclusive(|byte| *byte == b'\n').count() as u64;
-                    self.lost.fetch_add(lines, Ordering::Relaxed);
-                    reports.failed(self.name, &error);
-                    let written = &batch[..batch.len() - rest.len()];
-                    torn = written.last().map_or(torn, |last| *last != b'\n');
+        while let Some(Taken { queued, insisted, reopen }) = self.take(&mut batch) {
+            let mut lines = &*batch;
+            loop {
+                torn = torn && write(&mut *out, b"\n").is_err();
+                let Err((error, rest)) = write(&mut *out, lines) else {
+                    if !batch.is_empty() {
+                        reports.written(self.name);
+                    }
+                    break;
+                };
+                let (written, rest) = whole_lines(lines, rest);
+                torn = written.map_or(torn, |last| last != b'\n');
+                lines = rest;
+                // Nobody will read a broken pipe again.
+                let again = insisted && error.kind() != std::io::ErrorKind::BrokenPipe;
+                reports.failed(self.name, &error, again);
+                match if again { self.wait_to_try_again() } else { Again::Never } {
+                    Again::Here => {}
+                    Again::Elsewhere => self.open_anew(&mut out, &mut torn, opener.as_mut()),
+                    Again::Never => {
+                        let lost = lines.split_inclusive(|byte| *byte == b'\n').count() as u64;
+                        self.lost.fetch_add(lost, Ordering::Relaxed);
+                        break;
+                    }
                 }
             }
+            self.lock().failing = false;
             batch.clear();
             batch.shrink_to(BATCH);
-            if let Some(opener) = opener.as_mut().filter(|_| reopen) {
-                match opener() {
-                    Ok(new) => (out, torn) = (new, false),
-                    Err(error) => tracing::error!("cannot open the place of {} lines anew: {error}", self.name),
-                }
+            if reopen {
+                self.open_anew(&mut out, &mut torn, opener.as_mut());
             }
             self.lock().done = queued;
             self.progress.notify_all();
             reports.dropped(self.name, self.dropped.load(Ordering::Relaxed), false);
         }
         reports.dropped(self.name, self.dropped.load(Ordering::Relaxed), true);
+    }
+
+    fn open_anew(&self, out: &mut Box<dyn Write + Send>, torn: &mut bool, opener: Option<&mut Opener>) {
+        let Some(opener) = opener else { return };
+        match opener() {
+            Ok(new) => (*out, *torn) = (new, false),
+            Err(error) => tracing::error!("cannot open the place of {} lines anew: {error}", self.name),
+        }
+    }
+
+    /// Waits until it is time to write the same once more.
+    fn wait_to_try_again(&self) -> Again {
+        let mut queue = self.lock();
+        queue.failing = true;
+        let nothing = |queue: &mut Queue| !queue.closed && !queue.reopen;
+        let (mut queue, _) = self.ready.wait_timeout_while(queue, AGAIN, nothing).unwrap_or_else(PoisonError::into_inner);
+        match (queue.closed, std::mem::take(&mut queue.reopen)) {
+            (true, _) => Again::Never,
+            (false, true) => Again::Elsewhere,
+            (false, false) => Again::Here,
+        }
     }
 
     /// Waits for a batch, which is empty where there is only something to be opened anew; `None` when there will be no more.
@@ -221,10 +261,10 @@ impl Shared {
         queue.hurry = false;
         let reopen = std::mem::take(&mut queue.reopen);
         std::mem::swap(&mut queue.bytes, batch);
-        let queued = queue.queued;
+        let (queued, insisted) = (queue.queued, std::mem::take(&mut queue.insisted));
         drop(queue);
         self.progress.notify_all();
-        Some(Taken { queued, reopen })
+        Some(Taken { queued, insisted, reopen })
     }
 }
 
@@ -232,8 +272,20 @@ impl Shared {
 struct Taken {
     /// Lines ever queued, up to the end of the batch.
     queued: u64,
+    /// Whether lines of it must not be lost.
+    insisted: bool,
     /// Whether to open what is written to anew, after the batch.
     reopen: bool,
+}
+
+/// What becomes of lines that could not be written.
+enum Again {
+    /// They are written once more.
+    Here,
+    /// The same, to what is opened anew.
+    Elsewhere,
+    /// They are lost.
+    Never,
 }
 
 /// Says that the thread is gone, however it went.
@@ -259,6 +311,13 @@ fn write<'b>(out: &mut dyn Write, mut bytes: &'b [u8]) -> Result<(), (std::io::E
     out.flush().map_err(|error| (error, bytes))
 }
 
+/// Splits lines of which `rest` was not written: the last byte that was, and from where whole lines are to be written yet.
+fn whole_lines<'b>(lines: &'b [u8], rest: &[u8]) -> (Option<u8>, &'b [u8]) {
+    let (written, _) = lines.split_at(lines.len() - rest.len());
+    let start = written.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    (written.last().copied(), lines.get(start..).unwrap_or_default())
+}
+
 /// What was said about trouble, so that it is not said too often.
 #[derive(Default)]
 struct Reports {
@@ -268,9 +327,10 @@ struct Reports {
 }
 
 impl Reports {
-    fn failed(&mut self, name: &str, error: &std::io::Error) {
+    fn failed(&mut self, name: &str, error: &std::io::Error, again: bool) {
+        let what = if again { "requests wait" } else { "they are lost" };
         if !std::mem::replace(&mut self.failing, true) {
-            tracing::error!("cannot write {name} lines: {error}; they are lost until this is mended");
+            tracing::error!("cannot write {name} lines: {error}; {what} until this is mended");
         }
     }
 

@@ -94,7 +94,8 @@ fn two_slow_clients_and_a_third_is_served() {
     // As it is without any guard: both workers wait for a body.
     let bare = gateway(&api, "");
     let held = [slow_upload(&bare, &blob, 1000), slow_upload(&bare, &blob, 1000)];
-    assert_eq!(third(&bare, SOON), None, "two slow clients hold both workers");
+    // Until Pulp has begun with both, a third may be quicker.
+    assert!((0..50).any(|_| third(&bare, SOON).is_none()), "two slow clients hold both workers");
     drop(held);
 
     let guarded = gateway(&api, "\nspool = true\nmax_concurrent = 2");
@@ -118,7 +119,8 @@ fn an_upload_that_is_slower_than_pulp_allows_gets_through() {
     let gateway = gateway(&api, "\nspool = true");
     let mut slow = slow_upload(&gateway, &blob, 1000);
     let mut past = slow_upload_past(&api, &blob, 1000);
-    assert!(read_reply(&mut past, false).is_none(), "Pulp ends the worker, and says nothing");
+    let answer = read_reply(&mut past, false);
+    assert!(answer.is_none_or(|answer| answer.status >= 400), "Pulp ends the worker");
     assert!(api.log().contains("WORKER TIMEOUT"));
     finish(&gateway, &mut slow, &blob, 1000);
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::site::{SETUP, Setup, Site, UPLOAD, blob};
 use crate::support::pause;
+use crate::support::process::resident;
 use crate::upstream::{Then, ok};
 use crate::wire::{LIMIT, Wire};
 
@@ -187,13 +188,6 @@ fn standstill(counter: &AtomicU64) -> u64 {
         assert!(start.elapsed() < LIMIT, "it never stood still: {now}");
         pause(Duration::from_millis(10));
     }
-}
-
-/// Resident memory of a process, in bytes.
-fn resident(id: u32) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
 }
 
 const FLOOD: u64 = 64 << 20;

@@ -5,6 +5,8 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
+use rustix::process::Signal;
+
 use super::http::{Reply, Request};
 use super::port;
 use super::process::{Finished, Server, command, program, run};
@@ -102,13 +104,12 @@ impl Gateway {
 
     /// Starts one in `dir` with `place` there, a file system of so many bytes that nobody else sees. It takes root.
     pub(crate) fn start_with_disk(dir: &Path, settings: &Settings, place: &str, bytes: usize) -> Self {
-        std::fs::create_dir_all(dir.join(place)).unwrap();
-        let script = format!("mount -t tmpfs -o size={bytes} none {place} && exec \"$0\" \"$@\"");
-        let run = |ports| {
-            let mut command = command(&program("unshare", "util-linux"), dir);
-            command.args(["-m", "sh", "-c", &script]).arg(binary());
-            Self::try_run(command, dir, ports, &|ports| settings.render(ports))
-        };
+        Self::start_by(dir, settings, || with_disk(dir, place, bytes))
+    }
+
+    /// Starts one in `dir` by a command of the test's own, to which the arguments are added.
+    pub(crate) fn start_by(dir: &Path, settings: &Settings, command: impl Fn() -> Command) -> Self {
+        let run = |ports| Self::try_run(command(), dir, ports, &|ports| settings.render(ports));
         (0..20).find_map(|_| run(Ports::free())).expect("no ports stayed free until the gateway bound them")
     }
 
@@ -145,6 +146,11 @@ impl Gateway {
         self.server.log()
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&mut self, signal: Signal) {
+        self.server.signal(signal);
+    }
+
     /// Ends it with SIGTERM.
     pub(crate) fn stop(&mut self) -> ExitStatus {
         self.server.stop()
@@ -178,6 +184,15 @@ impl Gateway {
     pub(crate) fn cli(&self, args: &[&str]) -> Finished {
         cli(&self.config, args)
     }
+}
+
+/// `tidegate` in `dir` with `place` there, a file system of so many bytes that nobody else sees.
+pub(crate) fn with_disk(dir: &Path, place: &str, bytes: usize) -> Command {
+    std::fs::create_dir_all(dir.join(place)).unwrap();
+    let script = format!("mount -t tmpfs -o size={bytes} none {place} && exec \"$0\" \"$@\"");
+    let mut command = command(&program("unshare", "util-linux"), dir);
+    command.args(["-m", "sh", "-c", &script]).arg(binary());
+    command
 }
 
 /// Runs `tidegate args…` beside `config`; `{config}` in an argument stands for that file.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Resource, Signal, getrlimit, setrlimit};
 
 use super::{pause, until};
 
@@ -37,6 +37,26 @@ pub(crate) fn command(program: &Path, home: &Path) -> Command {
     command.stdin(Stdio::null());
     command.process_group(0);
     command
+}
+
+/// Resident memory of a process, in bytes.
+pub(crate) fn resident(id: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+}
+
+/// Lets this process, and those that it starts from now on, open as many descriptors as the system allows; at least `least`.
+pub(crate) fn allow_descriptors(least: u64) {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    assert!(limit.maximum.is_none_or(|most| most >= least), "at most {:?} descriptors are allowed here", limit.maximum);
+    setrlimit(Resource::Nofile, limit).unwrap();
+}
+
+/// How many descriptors a process has open.
+pub(crate) fn descriptors(id: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{id}/fd")).unwrap().count()
 }
 
 /// What a command did.
@@ -175,7 +195,8 @@ impl Server {
         let file = File::create(log).unwrap();
         command.stdout(file.try_clone().unwrap()).stderr(file);
         let mut server = Self { running: Running::spawn(command), name, log: log.to_owned() };
-        until(&format!("{name} gets ready"), Duration::from_secs(30), || {
+        // Generous: some have a lot to load, and a machine may be busy with other things.
+        until(&format!("{name} gets ready"), Duration::from_secs(180), || {
             if let Some(status) = server.running.0.try_wait().unwrap() {
                 let log = server.log();
                 let in_use = ["ddress already in use", "Connection in use"];
@@ -195,6 +216,11 @@ impl Server {
     /// All that it has written so far.
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&mut self, signal: Signal) {
+        self.running.signal(signal);
     }
 
     /// Ends it with SIGTERM, and gives back how it ended.

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use super::http::{Reply, Request, get};
 use super::process::{Server, command, program};
 use super::{port, until};
@@ -60,6 +62,11 @@ impl Registry {
         let ready = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
         let server = Server::start("docker-registry", &mut command, &home.join("log"), ready).ok()?;
         Some(Self { server, port, storage, markers: AtomicUsize::new(0) })
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&mut self, signal: Signal) {
+        self.server.signal(signal);
     }
 
     /// Every request that it has answered so far, those of [`Registry::accesses`] itself left out.

@@ -303,10 +303,15 @@ impl Wire {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
+    /// From now on our side ends with RST when it is closed.
+    pub(crate) fn reset(&self) {
+        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
     /// Closes with FIN, or with RST.
     pub(crate) fn leave(self, reset: bool) {
         if reset {
-            socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+            self.reset();
         }
     }
 }

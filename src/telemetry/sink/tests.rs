@@ -154,6 +154,7 @@ struct Failing {
     failures: usize,
     kept: Kept,
     half: bool,
+    kind: io::ErrorKind,
 }
 
 impl Write for Failing {
@@ -166,7 +167,7 @@ impl Write for Failing {
             return self.kept.write(&bytes[..bytes.len() / 2]);
         }
         self.failures -= 1;
-        Err(io::Error::other("no space left"))
+        Err(self.kind.into())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -177,14 +178,73 @@ impl Write for Failing {
 #[test]
 fn a_failing_place_loses_lines_counted_and_comes_back_on_a_line_of_its_own() {
     let kept = Kept::default();
-    let out = Failing { failures: 1, kept: kept.clone(), half: false };
+    let out = Failing { failures: 1, kept: kept.clone(), half: false, kind: io::ErrorKind::StorageFull };
     let sink = Sink::start("test", Box::new(out)).unwrap();
-    sink.insist(b"abcdef\n");
+    sink.offer(b"abcdef\n");
     assert!(sink.flush(PATIENCE));
     assert_eq!(sink.lost(), 1);
     sink.insist(b"whole\n");
     drop(sink);
     assert_eq!(kept.text(), "abc\nwhole\n");
+}
+
+#[test]
+fn what_is_insisted_on_is_written_once_there_is_room_and_nobody_goes_on_before() {
+    let kept = Kept::default();
+    let out = Failing { failures: 2, kept: kept.clone(), half: false, kind: io::ErrorKind::StorageFull };
+    let sink = Sink::start("test", Box::new(out)).unwrap();
+    sink.insist(b"first\nsecond\n");
+    while !sink.0.lock().failing {
+        thread::yield_now();
+    }
+    sink.offer(b"offered\n");
+    // This waits for what could not be written.
+    sink.insist(b"third\n");
+    assert!(!sink.0.lock().failing && kept.text().contains("\nsecond\n"), "{}", kept.text());
+    assert!(sink.flush(PATIENCE));
+    assert_eq!((sink.lost(), sink.dropped()), (0, 0));
+    assert!(kept.text().ends_with("\nsecond\noffered\nthird\n"), "{}", kept.text());
+    // What was written of a line stands alone, and the line is there whole.
+    for line in kept.text().lines() {
+        assert!(["first", "second", "offered", "third"].iter().any(|whole| whole.starts_with(line)), "{line}");
+    }
+}
+
+#[test]
+fn lines_that_wait_for_room_go_to_what_is_opened_anew() {
+    let (full, kept) = (Kept::default(), Kept::default());
+    let first = Failing { failures: usize::MAX, kept: full, half: false, kind: io::ErrorKind::StorageFull };
+    let mut places: Vec<Box<dyn Write + Send>> = vec![Box::new(kept.clone()), Box::new(first)];
+    let sink = Sink::open("test", Box::new(move || places.pop().ok_or_else(|| io::Error::other("no more")))).unwrap();
+    sink.insist(b"abcdef\n");
+    while !sink.0.lock().failing {
+        thread::yield_now();
+    }
+    sink.reopen();
+    assert!(sink.flush(PATIENCE));
+    assert_eq!((kept.text().as_str(), sink.lost()), ("abcdef\n", 0));
+}
+
+#[test]
+fn the_end_and_a_broken_pipe_are_not_waited_for() {
+    let (kept, endless) = (Kept::default(), usize::MAX);
+    let out = Failing { failures: endless, kept: kept.clone(), half: false, kind: io::ErrorKind::StorageFull };
+    let sink = Sink::start("test", Box::new(out)).unwrap();
+    sink.insist(b"abcdef\n");
+    while !sink.0.lock().failing {
+        thread::yield_now();
+    }
+    let shared = Arc::clone(&sink.0);
+    drop(sink);
+    assert_eq!((shared.lost.load(Ordering::Relaxed), shared.lock().ended), (1, true));
+
+    let out = Failing { failures: endless, kept, half: false, kind: io::ErrorKind::BrokenPipe };
+    let sink = Sink::start("test", Box::new(out)).unwrap();
+    sink.insist(b"abcdef\n");
+    assert!(sink.flush(PATIENCE));
+    sink.insist(b"abcdef\n");
+    assert!(sink.flush(PATIENCE));
+    assert_eq!(sink.lost(), 2);
 }
 
 struct Panics;
