@@ -14,6 +14,7 @@ mod upstreams;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use error::StartError;
 pub use keys::{key_ring, load_keys, ring_of};
@@ -29,9 +30,14 @@ use crate::server::admin::{AdminServer, Pages};
 use crate::server::connection::{ConnectionInfo, ConnectionSettings};
 use crate::server::listener::{Address, Bound, Inherited, Listeners};
 use crate::server::shutdown::Shutdown;
+use crate::server::tls::{Prepared, Tls};
 use crate::server::worker::Workers;
 use crate::server::{Gateway, Serves, Shared, keep_probing};
 use crate::status::Status;
+use crate::watch::Watch;
+
+/// How often certificates are looked at.
+const WATCHED_EVERY: Duration = Duration::from_secs(2);
 
 /// A gateway that listens.
 #[derive(Debug)]
@@ -53,6 +59,8 @@ pub fn start(config: Config, ring: KeyRing) -> Result<Started, StartError> {
     let log = LogWriter::start(&logs::log_settings(&config.log))?;
     let metrics = Metrics::new();
     let settings = settings::connection_settings(&config, &metrics);
+    let tls = tls(&config, &metrics)?;
+    let secured = tls.as_ref().map_or_else(Vec::new, |tls| settings::secured(&config, tls));
     let workers = NonZeroUsize::new(config.server.workers).unwrap_or(NonZeroUsize::MIN);
     let main_addresses = addresses.len();
     addresses.extend(config.token.listen.map(Address::from));
@@ -61,7 +69,7 @@ pub fn start(config: Config, ring: KeyRing) -> Result<Started, StartError> {
 
     let status = Status::new();
     let (state, probes) = state::state(config, ring, &status, &metrics)?;
-    let listeners = Listeners::open(&addresses, inherited, workers)?;
+    let listeners = Listeners::open(&addresses, inherited, workers)?.secured(secured);
     let pages = Pages { status: status.clone(), metrics: metrics.clone(), log: log.clone() };
     // What probes and Prometheus do is no traffic.
     let uncounted = ConnectionSettings { metrics: None, ..settings.clone() };
@@ -74,13 +82,25 @@ pub fn start(config: Config, ring: KeyRing) -> Result<Started, StartError> {
             for (upstream, status) in &probes {
                 tokio::spawn(keep_probing(Arc::clone(upstream), status.clone()));
             }
+            if let Some(tls) = &tls {
+                tokio::spawn(Arc::clone(tls).follow(WATCHED_EVERY));
+            }
         }
         let shared = Arc::clone(&shared);
         move |connection: &ConnectionInfo| {
             let serves = if connection.listener < main_addresses { Serves::Everything } else { Serves::TokensOnly };
             Gateway::new(Arc::clone(&shared), serves, connection.peer, connection.worker)
+                .with_certificate(connection.certificate.clone())
         }
     })?;
     let addresses = workers.bound().to_vec();
     Ok(Started { running: Running { workers, shutdown, admin, status, drain_timeout }, addresses, log })
+}
+
+/// TLS with the certificates of the configuration, where there are any.
+fn tls(config: &Config, metrics: &Metrics) -> Result<Option<Arc<Tls>>, StartError> {
+    let Some(settings) = settings::tls_settings(config) else { return Ok(None) };
+    // Before the files are read: what changes in between is then seen.
+    let watch = Watch::new(settings.files().cloned());
+    Ok(Some(Tls::new(Prepared::load(settings)?, watch, Clock::System, metrics.clone())))
 }

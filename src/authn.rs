@@ -1,11 +1,12 @@
 //! Authentication: who is it?
 //!
 //! Here are the credentials as a request carries them, the chain of `[[authn]]` members that judges user name and
-//! password, the API keys and OAuth2 clients beside it, and everything that makes this slow on purpose (hashes), bounded (hasher) and fast again (cache). What the
+//! password, the API keys, client certificates and OAuth2 clients beside it, and everything that makes this slow on purpose (hashes), bounded (hasher) and fast again (cache). What the
 //! answer entitles to is not decided here, and tokens are not verified here.
 
 mod api_keys;
 mod cache;
+mod certificates;
 mod chain;
 mod clients;
 mod credentials;
@@ -22,6 +23,7 @@ mod users;
 
 pub use api_keys::{API_KEYS, ApiKeys, KeyRefused, NewApiKey};
 pub use cache::NoRandomness;
+pub use certificates::{CLIENT_CERTIFICATE, CertificateRefused, Certificates, NameFrom};
 pub use chain::{Chain, Refused, Settings};
 pub use clients::{CLIENTS, Clients, NewClient, SecretHash};
 pub use credentials::{Credentials, basic, from_parts};

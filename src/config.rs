@@ -28,6 +28,7 @@ mod server;
 mod source;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod token;
 mod units;
 mod upstream;
@@ -41,6 +42,7 @@ pub use listen::Listener;
 pub use report::{Diagnostic, Place, Report, Severity};
 pub use route::{Challenge, Route, RouteAuth};
 pub use server::{Admin, Server};
+pub use tls::Tls;
 pub use token::Token;
 pub use units::{UnitError, format_duration, format_size, parse_duration, parse_size};
 pub use upstream::{
@@ -160,6 +162,7 @@ fn check(
     let reader = Reader::new(source, base, env);
     let config = sections(&reader, &table, !matches!(lints, Lints::None));
     if let Lints::File(path) = lints {
+        tls::check_files(&reader);
         lint::file_modes(&reader, path);
     }
     let failed = reader.has_errors();
@@ -208,14 +211,16 @@ fn sections<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>, lints: bool) -> 
     let api = api::api(one(root.take("api")), identity.as_ref().map(|identity| &identity.header));
     let api_keys = api::api_keys(root.take("api_keys"), &reserved, &users);
     let clients = api::clients(root.take("clients"), &reserved, &users, &api_keys);
-    let authn = users::authn(root.take("authn").map(|item| item.sections()), &users);
-    let local = !authn.iter().any(|member| matches!(member, Member::Htpasswd { .. }));
+    let authn_item = root.take("authn");
+    let authn = users::authn(authn_item.map(|item| item.sections()), &users);
+    let local = authn.iter().all(|member| matches!(member, Member::Users(_)));
     let names: BTreeSet<String> =
         [&users.names, &api_keys.names, &clients.names].into_iter().flatten().cloned().collect();
     let groups = users::groups(root.take("groups"), local.then_some(&names));
     let (rules, written) = access::access(many(root.take("access")));
     let log = limits::log(one(root.take("log")));
     let limits = limits::limits(one(root.take("limits")));
+    let root_span = root.header;
     root.finish();
 
     if lints && !reader.has_errors() {
@@ -233,6 +238,9 @@ fn sections<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>, lints: bool) -> 
             written: &written,
         };
         lint::lint(reader, &facts);
+        let client_auth = server.as_ref().and_then(|server| server.tls.as_ref()?.client_auth());
+        let places = [authn_item, server_item].map(|item| item.map_or(root_span, |item| item.key));
+        tls::lint_members(reader, client_auth, &authn, places);
     }
     let admin = match admin {
         Some(admin) => Some(admin?),

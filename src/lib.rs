@@ -37,6 +37,7 @@ pub mod metrics;
 pub mod status;
 pub mod telemetry;
 
+pub mod certificate;
 pub mod clock;
 pub mod secret;
 pub mod subject;

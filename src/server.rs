@@ -33,6 +33,7 @@ pub mod shutdown;
 mod spool;
 mod state;
 pub mod stream;
+pub mod tls;
 mod token_endpoint;
 mod trail;
 mod upload;

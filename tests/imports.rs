@@ -25,7 +25,7 @@ const LAYERS: &[&[&str]] = &[
     &["pulp"],
     &["registry"],
     &["access_log", "audit", "metrics", "status", "telemetry"],
-    &["clock", "secret", "subject", "watch"],
+    &["certificate", "clock", "secret", "subject", "watch"],
 ];
 
 /// Modules that are plain functions over plain types, and crates that they may not know.

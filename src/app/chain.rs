@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::StartError;
 use crate::authn::{
-    self, ApiKeys, Chain, Clients, Groups, Hasher, Htpasswd, Member, NewApiKey, NewClient, NewUser, Users,
+    self, ApiKeys, Certificates, Chain, Clients, Groups, Hasher, Htpasswd, Member, NewApiKey, NewClient, NewUser, Users,
 };
 use crate::clock::Clock;
 use crate::config::{self, Config};
@@ -19,6 +19,7 @@ pub(super) fn chain(config: &Config, clock: &Clock, metrics: &Metrics) -> Result
     let at_once = config.limits.password_hashing;
     let hasher = Arc::new(Hasher::new(at_once, at_once * WAITING));
     let mut members: Vec<Box<dyn Member>> = Vec::new();
+    let mut certificates = None;
     for member in &config.authn {
         members.push(match member {
             config::Member::Users(users) => {
@@ -28,6 +29,10 @@ pub(super) fn chain(config: &Config, clock: &Clock, metrics: &Metrics) -> Result
                     groups: user.groups.clone(),
                 });
                 Box::new(Users::new(users, Arc::clone(&hasher)))
+            }
+            config::Member::ClientCertificate { names, groups } => {
+                certificates = Some(Certificates::new(names.clone(), groups.clone(), clock.clone()));
+                continue;
             }
             config::Member::Htpasswd { file } => Box::new(Htpasswd::load(file, Arc::clone(&hasher), clock.clone())?),
         });
@@ -52,5 +57,5 @@ pub(super) fn chain(config: &Config, clock: &Clock, metrics: &Metrics) -> Result
     });
     let keys = ApiKeys::new(keys, clock.clone());
     let chain = Chain::new(members, groups, &config.identity.reserved, settings)?;
-    Ok(chain.with(clients, keys).measured(metrics.clone()))
+    Ok(chain.with(clients, keys).with_certificates(certificates).measured(metrics.clone()))
 }

@@ -10,6 +10,7 @@ use crate::keys::{KeyError, KeyFileError, RingError};
 use crate::server::UpstreamTlsError;
 use crate::server::admin::AdminError;
 use crate::server::listener::ListenError;
+use crate::server::tls::TlsError;
 use crate::token::IssueError;
 
 /// Why a correct configuration does not become a running gateway.
@@ -47,6 +48,9 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The certificates of TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The logs.
     #[error(transparent)]
     Log(#[from] LogError),

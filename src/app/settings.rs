@@ -1,18 +1,29 @@
-//! Settings of the server that are the same for every listener.
+//! Settings of the server that are the same for every listener, and which of them speak TLS.
 
-use crate::config::Config;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use crate::config::{Config, Listener};
 use crate::metrics::Metrics;
-use crate::server::connection::ConnectionSettings;
+use crate::server::connection::{ConnectionSettings, Http2Settings};
 use crate::server::linger::LingerSettings;
+use crate::server::listener::Secured;
+use crate::server::tls::{Tls, TlsSettings};
 use crate::server::{EntranceSettings, TrustedProxies};
 
 pub(super) fn connection_settings(config: &Config, metrics: &Metrics) -> ConnectionSettings {
+    let number = |number: usize| u64::try_from(number).ok();
     ConnectionSettings {
         header_timeout: config.server.header_timeout,
         idle_timeout: config.server.idle_timeout,
         write_timeout: config.server.body_idle_timeout,
         max_headers: config.limits.header_count,
         max_header_size: config.limits.header_bytes,
+        requests_per_connection: number(config.limits.requests_per_connection).and_then(NonZeroU64::new),
+        http2: config.server.http2.then(|| Http2Settings {
+            streams: u32::try_from(config.limits.h2_streams).unwrap_or(u32::MAX),
+            resets: config.limits.h2_resets,
+        }),
         linger: LingerSettings::default(),
         metrics: Some(metrics.clone()),
         entrance: EntranceSettings {
@@ -26,4 +37,25 @@ pub(super) fn connection_settings(config: &Config, metrics: &Metrics) -> Connect
 
 pub(super) fn trusted_proxies(config: &Config) -> TrustedProxies {
     TrustedProxies::new(config.server.trusted_proxies.clone(), config.server.trusts_unix)
+}
+
+/// What TLS is set up with, where it is spoken.
+pub(super) fn tls_settings(config: &Config) -> Option<TlsSettings> {
+    config.server.tls.as_ref().map(|tls| TlsSettings {
+        certificates: tls.certificates.clone(),
+        client_ca: tls.client_ca.clone(),
+        client_auth: tls.client_auth,
+        min_version: tls.min_version,
+        http2: config.server.http2,
+    })
+}
+
+/// Which listeners speak TLS: those of `server.listen` in order, then `token.listen`, where passwords are sent too.
+pub(super) fn secured(config: &Config, tls: &Arc<Tls>) -> Vec<Option<Secured>> {
+    let of = |listener: &Listener| match listener.tls {
+        Some(false) => None,
+        wanted => Some(Secured { tls: Arc::clone(tls), over_unix: wanted == Some(true) }),
+    };
+    let of_tokens = config.token.listen.map(|_| Some(Secured { tls: Arc::clone(tls), over_unix: false }));
+    config.server.listen.iter().map(of).chain(of_tokens).collect()
 }

@@ -1,7 +1,7 @@
 //! The `[[authn]]` chain: members are asked in order, and one that knows the user decides.
 //!
-//! API keys and OAuth2 clients stand beside it: they are asked for what they are good for and for who is still there. No
-//! member is asked for them.
+//! API keys, client certificates and OAuth2 clients stand beside it: they are asked for what they are good for and for who is
+//! still there. No member is asked for them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 
 use super::api_keys::{API_KEYS, ApiKeys, KeyRefused};
 use super::cache::{Key, Keyed, NoRandomness, Verified};
+use super::certificates::{CLIENT_CERTIFICATE, CertificateRefused, Certificates};
 use super::clients::{CLIENTS, Clients};
 use super::flight::Flights;
 use super::groups::Groups;
 use super::hasher::{Hasher, HashingError};
 use super::member::{Lookup, Member, Outcome, Trouble};
 use super::password::Cost;
+use crate::certificate::Certificate;
 use crate::clock::Clock;
 use crate::metrics::{Answer, CacheKind, MemberMetrics, Metrics};
 use crate::secret::Secret;
@@ -66,6 +68,7 @@ pub struct Chain {
     members: Vec<Box<dyn Member>>,
     clients: Clients,
     api_keys: ApiKeys,
+    certificates: Option<Certificates>,
     groups: Groups,
     reserved: Vec<String>,
     hasher: Arc<Hasher>,
@@ -93,6 +96,7 @@ impl Chain {
             members,
             clients: Clients::default(),
             api_keys: ApiKeys::default(),
+            certificates: None,
             groups,
             reserved,
             hasher,
@@ -124,6 +128,13 @@ impl Chain {
     #[must_use]
     pub fn with(mut self, clients: Clients, api_keys: ApiKeys) -> Self {
         (self.clients, self.api_keys) = (clients, api_keys);
+        self
+    }
+
+    /// With client certificates that mean somebody.
+    #[must_use]
+    pub fn with_certificates(mut self, certificates: Option<Certificates>) -> Self {
+        self.certificates = certificates;
         self
     }
 
@@ -182,6 +193,15 @@ impl Chain {
         self.api_keys.is_of(name, password).then(|| self.authenticate_key(password))
     }
 
+    /// Says whose client certificate this is. Its time is asked at each call.
+    pub fn authenticate_certificate(&self, certificate: &Certificate) -> Result<Arc<Subject>, CertificateRefused> {
+        let subject = self.certificates.as_ref().ok_or(CertificateRefused::NotTaken)?.find(certificate)?;
+        if self.is_reserved(&subject.name) {
+            return Err(CertificateRefused::Reserved);
+        }
+        Ok(self.complete(&subject))
+    }
+
     /// The answer that is remembered for `key`, or else that of `work`, done once for all who ask meanwhile.
     async fn remembered(&self, key: Key, work: impl Future<Output = Verdict>) -> Verdict {
         let remembered = self.verified.recall(&key);
@@ -217,6 +237,9 @@ impl Chain {
         match &*subject.member {
             CLIENTS => return self.clients.lookup(&subject.name).map(|known| self.complete(known)),
             API_KEYS => return self.api_keys.lookup(&subject.name).map(|known| self.complete(known)),
+            CLIENT_CERTIFICATE => {
+                return self.certificates.as_ref().map(|member| self.complete(&member.lookup(&subject.name)));
+            }
             _ => {}
         }
         let members = self.members.iter().filter(|member| **member.name() == *subject.member);

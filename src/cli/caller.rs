@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::authn::{API_KEYS, CLIENTS, Hasher, Htpasswd, Lookup, Member as _};
+use crate::authn::{API_KEYS, CLIENT_CERTIFICATE, CLIENTS, Hasher, Htpasswd, Lookup, Member as _};
 use crate::clock::Clock;
 use crate::config::{Config, Member};
 use crate::subject::{Caller, GroupName, Subject, UserName};
@@ -84,6 +84,10 @@ pub(super) fn find(config: &Config, name: &UserName, member: Option<&str>, notes
         let (kind, own) = match entry {
             Member::Users(users) => {
                 ("users", users.iter().find(|user| user.name == *name).map(|user| user.groups.clone()))
+            }
+            // Whoever has a certificate: only when that is asked for, or everybody would be known.
+            Member::ClientCertificate { groups, .. } => {
+                (CLIENT_CERTIFICATE, (member == Some(CLIENT_CERTIFICATE)).then(|| groups.clone()))
             }
             Member::Htpasswd { file } => match Htpasswd::load(file, Arc::new(Hasher::new(1, 1)), Clock::System) {
                 Ok(file) => ("htpasswd", matches!(file.lookup(name), Lookup::Known(_)).then(Vec::new)),

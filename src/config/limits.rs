@@ -31,6 +31,12 @@ pub struct Limits {
     pub token_cache: usize,
     /// Scopes in one token request (default 64).
     pub scopes: usize,
+    /// Requests of one connection, after which it is closed; 0: as many as come (default 0).
+    pub requests_per_connection: usize,
+    /// Requests at once on a connection with HTTP/2 (default 100).
+    pub h2_streams: usize,
+    /// How many requests a client may give up on a connection with HTTP/2, beyond as many as it lets end well (default 100).
+    pub h2_resets: usize,
 }
 
 /// `[log]`.
@@ -88,6 +94,9 @@ pub(super) fn limits(section: Option<Section<'_>>) -> Limits {
         password_cache: Duration::from_secs(60),
         token_cache: 10_000,
         scopes: 64,
+        requests_per_connection: 0,
+        h2_streams: 100,
+        h2_resets: 100,
     };
     if let Some(mut section) = section {
         let mut connections = |key, default: Option<NonZeroUsize>| {
@@ -104,6 +113,10 @@ pub(super) fn limits(section: Option<Section<'_>>) -> Limits {
             section.duration("password_cache", limits.password_cache, Duration::ZERO..=Duration::from_secs(3600));
         limits.token_cache = section.number("token_cache", limits.token_cache, 1..=10_000_000);
         limits.scopes = section.number("scopes", limits.scopes, 1..=1000);
+        limits.requests_per_connection =
+            section.number("requests_per_connection", limits.requests_per_connection, 0..=1_000_000_000);
+        limits.h2_streams = section.number("h2_streams", limits.h2_streams, 1..=10_000);
+        limits.h2_resets = section.number("h2_resets", limits.h2_resets, 1..=1_000_000);
         section.finish();
     }
     limits

@@ -119,7 +119,11 @@ struct Known<'a> {
 
 impl<'a> Known<'a> {
     fn of(facts: &Facts<'a>) -> Self {
-        let closed = !facts.members.iter().any(|member| matches!(member, Member::Htpasswd { .. }));
+        let closed = facts.members.iter().all(|member| matches!(member, Member::Users(_)));
+        let of_certificates = facts.members.iter().flat_map(|member| match member {
+            Member::ClientCertificate { groups, .. } => groups.as_slice(),
+            Member::Users(_) | Member::Htpasswd { .. } => &[],
+        });
         let of_users = facts.users.list.iter().flat_map(|user| &user.groups);
         let of_keys = facts.api_keys.list.iter().flat_map(|key| &key.groups);
         let of_clients = facts.clients.list.iter().flat_map(|client| &client.groups);
@@ -127,7 +131,13 @@ impl<'a> Known<'a> {
         let of_groups = facts.groups.iter().filter(|(_, members)| !members.is_empty()).map(|(name, _)| name);
         Self {
             users: closed.then(|| names().map(String::as_str).collect()),
-            groups: of_users.chain(of_keys).chain(of_clients).chain(of_groups).map(GroupName::as_str).collect(),
+            groups: of_users
+                .chain(of_keys)
+                .chain(of_clients)
+                .chain(of_certificates)
+                .chain(of_groups)
+                .map(GroupName::as_str)
+                .collect(),
         }
     }
 

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use toml::de::DeValue;
 
 use super::item::Item;
+use super::source::Span;
 use crate::server::listener::Address;
 
 /// The permissions of a unix socket's file: for the gateway's user and group alone.
@@ -20,6 +21,8 @@ pub struct Listener {
     pub address: Address,
     /// Whether TLS is spoken there; `None`: as its kind of address has it.
     pub tls: Option<bool>,
+    /// Where the file says so.
+    pub(super) tls_at: Option<Span>,
     /// Whether every connection begins with a PROXY protocol header.
     pub proxy_protocol: bool,
 }
@@ -58,7 +61,7 @@ fn same_place(one: &Address, other: &Address) -> bool {
 
 fn listener(item: &Item<'_>) -> Option<Listener> {
     let DeValue::Table(_) = item.value else {
-        let plain = |address| Listener { address, tls: None, proxy_protocol: false };
+        let plain = |address| Listener { address, tls: None, tls_at: None, proxy_protocol: false };
         let text = item.text_as("an address such as \"127.0.0.1:5000\", or a table with `address`")?;
         return any_address(item, text, MODE).map(plain);
     };
@@ -66,17 +69,8 @@ fn listener(item: &Item<'_>) -> Option<Listener> {
     let address = section.require("address", "\"127.0.0.1:5000\"");
     let mode_item = section.take("mode");
     let mode = mode_item.map_or(Some(MODE), |item| mode(&item));
-    let tls = section.take("tls").and_then(|item| {
-        let tls = item.boolean()?;
-        if tls {
-            item.fail(
-                "not-built",
-                "TLS is not built yet",
-                "let a proxy in front end TLS, and name it in `trusted_proxies`",
-            );
-        }
-        Some(tls)
-    });
+    let tls_item = section.take("tls");
+    let (tls, tls_at) = (tls_item.and_then(|item| item.boolean()), tls_item.map(|item| item.span));
     let proxy_protocol = section.boolean("proxy_protocol", false);
     section.finish();
     let address_item = address?;
@@ -86,7 +80,7 @@ fn listener(item: &Item<'_>) -> Option<Listener> {
     {
         item.fail("wrong-value", "`mode` is for unix sockets that are made here", "take it out");
     }
-    Some(Listener { address, tls, proxy_protocol })
+    Some(Listener { address, tls, tls_at, proxy_protocol })
 }
 
 /// Permissions as chmod takes them.

@@ -13,6 +13,7 @@ use super::item::Item;
 use super::nearest::nearest;
 use super::report::{Diagnostic, Severity};
 use super::source::{Source, Span};
+use super::tls::NamedFile;
 
 /// Looks up an environment variable.
 pub(super) type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -27,6 +28,8 @@ pub(super) struct Reader<'a> {
     inline_secret: Cell<Option<Span>>,
     /// Files that hold secrets, and where they are named.
     secret_files: RefCell<Vec<(PathBuf, Span)>>,
+    /// Files of TLS.
+    tls_files: RefCell<Vec<NamedFile>>,
 }
 
 impl<'a> Reader<'a> {
@@ -38,6 +41,7 @@ impl<'a> Reader<'a> {
             diagnostics: RefCell::default(),
             inline_secret: Cell::new(None),
             secret_files: RefCell::default(),
+            tls_files: RefCell::default(),
         }
     }
 
@@ -75,6 +79,15 @@ impl<'a> Reader<'a> {
 
     pub(super) fn secret_files(&self) -> Vec<(PathBuf, Span)> {
         self.secret_files.borrow().clone()
+    }
+
+    /// Notes a file of TLS.
+    pub(super) fn note_tls_file(&self, file: NamedFile) {
+        self.tls_files.borrow_mut().push(file);
+    }
+
+    pub(super) fn tls_files(&self) -> Vec<NamedFile> {
+        self.tls_files.borrow().clone()
     }
 
     pub(super) fn into_diagnostics(self) -> Vec<Diagnostic> {
@@ -139,14 +152,6 @@ impl<'a> Section<'a> {
     pub(super) fn missing(&self, key: &str, example: &str) {
         let message = format!("{} needs the key `{key}`", self.title);
         self.reader.error("missing-key", self.header, message, format!("add, for example, `{key} = {example}`"));
-    }
-
-    /// Refuses a key that the design names and this version does not do yet.
-    pub(super) fn not_built(&mut self, key: &'static str, instead: &str) {
-        if let Some(item) = self.take(key) {
-            let message = format!("`{key}` in {} is not built yet", self.title);
-            self.reader.error("not-built", item.key, message, instead);
-        }
     }
 
     /// Reports every key that nobody asked for.

@@ -11,6 +11,7 @@ use super::item::Item;
 use super::listen::{Listener, address, listeners};
 use super::reader::{Reader, Section};
 use super::source::Span;
+use super::tls::{self, Tls, is_spoken};
 use super::url::{PublicUrl, public_url};
 
 /// `[server]`.
@@ -20,6 +21,10 @@ pub struct Server {
     pub listen: Vec<Listener>,
     /// What clients call the gateway; the first is the default. Never empty.
     pub public_urls: Vec<PublicUrl>,
+    /// TLS; none: it is not spoken.
+    pub tls: Option<Tls>,
+    /// Whether HTTP/2 is spoken (default: it is).
+    pub http2: bool,
     /// Peers whose `X-Forwarded-*`, `Forwarded` and `X-Request-Id` are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Whether whoever comes over a unix socket is believed like one of them.
@@ -50,8 +55,9 @@ pub(super) const TIMEOUTS: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_secs(24 * 3600);
 
 pub(super) fn server(mut section: Section<'_>) -> Option<Server> {
-    section.not_built("tls", "let a proxy in front end TLS, and name it in `trusted_proxies`");
     let listen = section.require("listen", "[\"127.0.0.1:5000\"]").map(|item| listeners(&item));
+    let tls_item = section.take("tls");
+    let tls = tls_item.map(|item| tls::tls(&item));
     let public_urls = section.require("public_url", "\"http://127.0.0.1:5000\"").map(|item| public_urls(&item));
     let proxies = section.take("trusted_proxies").map_or_else(Vec::new, |item| item.list_or_one());
     let is_unix = |item: &Item<'_>| matches!(item.value, DeValue::String(text) if text == "unix");
@@ -61,6 +67,7 @@ pub(super) fn server(mut section: Section<'_>) -> Option<Server> {
         Some(item) => item.path(),
         None => Some(section.reader.resolve("state")),
     };
+    let http2 = section.boolean("http2", true);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = section.number("workers", cores, 1..=1024);
     let header_timeout = section.duration("header_timeout", Duration::from_secs(15), TIMEOUTS);
@@ -72,6 +79,11 @@ pub(super) fn server(mut section: Section<'_>) -> Option<Server> {
     let server = Server {
         listen: listen?,
         public_urls: public_urls?,
+        tls: match tls {
+            Some(tls) => Some(tls?),
+            None => None,
+        },
+        http2,
         trusted_proxies,
         trusts_unix,
         state_dir: state_dir?,
@@ -81,6 +93,10 @@ pub(super) fn server(mut section: Section<'_>) -> Option<Server> {
         body_idle_timeout,
         drain_timeout,
     };
+    match tls_item {
+        Some(item) => tls::lint(&server, reader, item.key),
+        None => wants_tls(&server, reader),
+    }
     exposed(&server, reader, header);
     Some(server)
 }
@@ -160,9 +176,19 @@ fn is_loopback(authority: &str) -> bool {
         || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
+/// Listeners that would speak TLS if there were any.
+fn wants_tls(server: &Server, reader: &Reader<'_>) {
+    if let Some(item) = server.listen.iter().find_map(|listener| listener.tls_at.filter(|_| listener.tls == Some(true)))
+    {
+        let hint = "add `tls = { cert = \"tls.crt\", key = \"tls.key\" }` to [server]";
+        reader.error("missing-key", item, "this listener is to speak TLS, and there is no `server.tls`", hint);
+    }
+}
+
 /// Passwords over the network in the clear: no TLS of our own, and nobody in front who could end it.
 fn exposed(server: &Server, reader: &Reader<'_>, header: Span) {
-    let mut addresses = server.listen.iter().filter_map(Listener::tcp);
+    let plain = server.listen.iter().filter(|listener| !is_spoken(listener, server.tls.as_ref()));
+    let mut addresses = plain.filter_map(Listener::tcp);
     let Some(open) = addresses.find(|address| !address.ip().is_loopback()) else { return };
     let https = server.public_urls.iter().any(|url| url.scheme == http::uri::Scheme::HTTPS);
     if !https {

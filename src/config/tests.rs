@@ -14,6 +14,7 @@ mod patterns;
 mod problems;
 mod pulp;
 mod secrets;
+mod tls;
 
 /// A correct `[server]`, three lines long.
 const SERVER: &str = "[server]\nlisten = '127.0.0.1:5000'\npublic_url = 'http://127.0.0.1:5000'\n";

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::item::Item;
 use super::reader::{Section, shown};
 use super::source::Span;
-use crate::authn::PasswordHash;
+use crate::authn::{NameFrom, PasswordHash};
 use crate::subject::{GroupName, UserName};
 
 /// One entry of `[[authn]]`.
@@ -19,7 +19,28 @@ pub enum Member {
         /// The file, already resolved against the configuration's directory.
         file: PathBuf,
     },
+    /// Client certificates.
+    ClientCertificate {
+        /// Where the name of the user stands, in the order in which it is looked for. Never empty.
+        names: Vec<NameFrom>,
+        /// Groups of whoever comes with one.
+        groups: Vec<GroupName>,
+    },
 }
+
+/// What `kind` may be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum MemberKind {
+    Users,
+    Htpasswd,
+    ClientCertificate,
+}
+
+const KINDS: [(&str, MemberKind); 3] = [
+    ("users", MemberKind::Users),
+    ("htpasswd", MemberKind::Htpasswd),
+    ("client-certificate", MemberKind::ClientCertificate),
+];
 
 /// One entry of `[users]`.
 #[derive(Clone, Debug)]
@@ -153,41 +174,67 @@ pub(super) fn authn(sections: Option<Vec<Section<'_>>>, users: &Users) -> Vec<Me
     };
     let mut members: Vec<Member> = Vec::new();
     for mut section in sections {
-        let kind = section.require("kind", "\"users\"");
-        let Some(is_htpasswd) = kind.and_then(|item| item.word(&[("users", false), ("htpasswd", true)])) else {
-            continue;
-        };
-        let Some(kind) = kind else { continue };
-        if is_htpasswd {
-            let file = section.require("file", "\"htpasswd\"").and_then(|item| item.path().map(|file| (item, file)));
-            section.finish();
-            let Some((item, file)) = file else { continue };
-            if members.iter().any(|member| matches!(member, Member::Htpasswd { file: other } if *other == file)) {
-                item.fail("duplicate", "another [[authn]] reads this file already", "");
-                continue;
-            }
-            item.reader.note_secret_file(&file, item.span);
-            members.push(Member::Htpasswd { file });
-        } else {
-            section.finish();
-            if members.iter().any(|member| matches!(member, Member::Users(_))) {
-                kind.fail(
-                    "duplicate",
-                    "another [[authn]] has `kind = \"users\"` already",
-                    "there is one [users], so one such member",
-                );
-                continue;
-            }
-            if users.span.is_none() {
-                kind.reader.warn(
-                    "no-users",
-                    kind.span,
-                    "there are no [users] for this member",
-                    "add [users.NAME] sections, or leave it out",
-                );
-            }
-            members.push(Member::Users(users.list.clone()));
+        let Some(item) = section.require("kind", "\"users\"") else { continue };
+        match item.word(&KINDS) {
+            Some(MemberKind::Users) => users_member(section, &item, users, &mut members),
+            Some(MemberKind::Htpasswd) => htpasswd_member(section, &mut members),
+            Some(MemberKind::ClientCertificate) => certificate_member(section, &item, &mut members),
+            None => {}
         }
     }
     members
+}
+
+fn users_member(section: Section<'_>, kind: &Item<'_>, users: &Users, members: &mut Vec<Member>) {
+    section.finish();
+    if members.iter().any(|member| matches!(member, Member::Users(_))) {
+        kind.fail(
+            "duplicate",
+            "another [[authn]] has `kind = \"users\"` already",
+            "there is one [users], so one such member",
+        );
+        return;
+    }
+    if users.span.is_none() {
+        kind.reader.warn(
+            "no-users",
+            kind.span,
+            "there are no [users] for this member",
+            "add [users.NAME] sections, or leave it out",
+        );
+    }
+    members.push(Member::Users(users.list.clone()));
+}
+
+fn htpasswd_member(mut section: Section<'_>, members: &mut Vec<Member>) {
+    let file = section.require("file", "\"htpasswd\"").and_then(|item| item.path().map(|file| (item, file)));
+    section.finish();
+    let Some((item, file)) = file else { return };
+    if members.iter().any(|member| matches!(member, Member::Htpasswd { file: other } if *other == file)) {
+        item.fail("duplicate", "another [[authn]] reads this file already", "");
+        return;
+    }
+    item.reader.note_secret_file(&file, item.span);
+    members.push(Member::Htpasswd { file });
+}
+
+fn certificate_member(mut section: Section<'_>, kind: &Item<'_>, members: &mut Vec<Member>) {
+    let places = [
+        ("common-name", NameFrom::CommonName),
+        ("dns", NameFrom::Dns),
+        ("uri", NameFrom::Uri),
+        ("email", NameFrom::Email),
+    ];
+    let names = match section.take("name") {
+        Some(item) => item.nonempty_list().map(|items| items.iter().filter_map(|item| item.word(&places)).collect()),
+        None => Some(vec![NameFrom::CommonName]),
+    };
+    let groups = group_names(&mut section);
+    section.finish();
+    if members.iter().any(|member| matches!(member, Member::ClientCertificate { .. })) {
+        kind.fail("duplicate", "another [[authn]] takes client certificates already", "");
+    }
+    if let Some(names) = names {
+        members.push(Member::ClientCertificate { names, groups });
+    }
 }

@@ -156,6 +156,8 @@ label! {
         Anonymous = "anonymous",
         /// GET with name and password.
         Basic = "basic",
+        /// GET with a client certificate.
+        Certificate = "certificate",
         /// POST with `grant_type=password`.
         Password = "password",
         /// POST with `grant_type=client_credentials`.

@@ -104,7 +104,9 @@ fn refused(state: &State, refusal: &Refusal, presented: &Presented, asks: &[Scop
     let nobody = matches!(presented.caller(), Caller::Anonymous);
     match presented {
         Presented::Nothing => Failure::Challenged { asks: asks.to_vec(), trouble: TokenTrouble::None },
-        Presented::Password(_) | Presented::Key(_) => Failure::Denied { message: message() },
+        Presented::Password(_) | Presented::Key(_) | Presented::Certificate(_) => {
+            Failure::Denied { message: message() }
+        }
         Presented::Token { .. } if let Refusal::InsufficientApiScope(needs) = refusal => {
             Failure::InsufficientApiScope { needs: *needs, message: why }
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -21,6 +22,9 @@ pub enum BodyError {
     /// The connection that it came over failed, or the peer sent less than it promised.
     #[error("the body broke off: {0}")]
     Broken(#[from] hyper::Error),
+    /// The client took the request back as if it had sent all of it (RST_STREAM with NO_ERROR).
+    #[error("the body was taken back")]
+    TakenBack,
     /// Nothing came for longer than the configured bound.
     #[error("the body stood still for too long")]
     Idle,
@@ -71,6 +75,7 @@ impl RequestBody {
     /// it, framed for the upstream. The verdict is there to be asked where there is a requirement and a body.
     pub(crate) fn new(
         inner: Incoming,
+        version: Version,
         requirement: Option<Requirement>,
         framing: Framing,
         progress: Arc<Progress>,
@@ -78,7 +83,7 @@ impl RequestBody {
         if inner.is_end_stream() {
             return (Self::empty(progress), None);
         }
-        let client = ClientBody { inner, progress: Arc::clone(&progress) };
+        let client = ClientBody::new(inner, version, Arc::clone(&progress));
         let (source, verdict) = match requirement {
             None => (Source::Client(client), None),
             Some(requirement) => {
@@ -179,9 +184,17 @@ impl Source {
 
 /// What the client sends, counted, without trailers.
 #[derive(Debug)]
-struct ClientBody {
+pub(crate) struct ClientBody {
     inner: Incoming,
+    /// Whether the end of a stream says if the body was whole. hyper takes a stream that was taken back without an error for one.
+    tells_end: bool,
     progress: Arc<Progress>,
+}
+
+impl ClientBody {
+    pub(crate) fn new(inner: Incoming, version: Version, progress: Arc<Progress>) -> Self {
+        Self { inner, tells_end: version == Version::HTTP_2, progress }
+    }
 }
 
 impl Body for ClientBody {
@@ -207,6 +220,9 @@ impl Body for ClientBody {
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                None if this.tells_end && !this.inner.is_end_stream() => {
+                    return Poll::Ready(Some(Err(BodyError::TakenBack)));
+                }
                 None => return Poll::Ready(None),
             }
         }

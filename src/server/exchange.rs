@@ -20,6 +20,8 @@ use super::response_body::ResponseBody;
 use super::spool::SpoolError;
 use crate::access_log::{Decision, LogWriter, RequestLine};
 use crate::audit::AuditLine;
+use crate::authn::CertificateRefused;
+use crate::certificate::Certificate;
 use crate::metrics::{self, Action, Grant, InFlight, Metrics};
 use crate::registry::RepositoryName;
 use crate::subject::{Caller, UserName};
@@ -48,6 +50,10 @@ pub(crate) struct Exchange {
     pub(crate) decision: Decision,
     /// The user name of credentials that were not verified (yet).
     pub(crate) claimed: Option<String>,
+    /// What the client has shown when the connection began.
+    pub(crate) certificate: Option<Arc<Certificate>>,
+    /// Why that is nobody's, if it mattered.
+    pub(crate) unusable: Option<CertificateRefused>,
     /// What went wrong, in words without secrets.
     pub(crate) error: Option<String>,
     pub(crate) upstream: Option<Arc<str>>,
@@ -91,6 +97,8 @@ impl Exchange {
             repository: None,
             decision: Decision::Refused,
             claimed: None,
+            certificate: None,
+            unusable: None,
             error: None,
             upstream: None,
             upstream_time: None,
@@ -140,7 +148,10 @@ impl Exchange {
             _ => self.decision = Decision::Refused,
         }
         self.audit_failure(failure);
-        self.error = Some(failure.to_string());
+        self.error = Some(match self.unusable {
+            Some(unusable) => format!("{failure}; {unusable}"),
+            None => failure.to_string(),
+        });
     }
 
     /// Whether the client may still be sending a body that nobody reads to its end.

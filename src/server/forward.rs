@@ -78,7 +78,7 @@ pub(crate) async fn forward(
             method = Method::GET;
         }
         exchange.unread = false;
-        RequestBody::new(body, plan.requirement.take(), plan.framing, Arc::clone(&progress))
+        RequestBody::new(body, head.version, plan.requirement.take(), plan.framing, Arc::clone(&progress))
     };
     let unfit = |unfit| Failure::from(plan.explain(unfit));
     let body = match &settings.spool {

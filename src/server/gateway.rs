@@ -31,6 +31,7 @@ use super::stream::PeerAddr;
 use super::token_endpoint;
 use crate::access_log::Decision;
 use crate::authz::{self, PathRequest};
+use crate::certificate::Certificate;
 use crate::metrics::{self, Action, TokenResult};
 use crate::pulp::Standing;
 use crate::registry::path::RequestPath;
@@ -48,6 +49,7 @@ pub struct Gateway {
     serves: Serves,
     peer: PeerAddr,
     worker: usize,
+    certificate: Option<Arc<Certificate>>,
 }
 
 /// What a listener is for.
@@ -62,7 +64,14 @@ pub enum Serves {
 impl Gateway {
     /// The service of a connection from `peer`, driven by this worker.
     pub fn new(shared: Arc<Shared>, serves: Serves, peer: PeerAddr, worker: usize) -> Self {
-        Self { shared, serves, peer, worker }
+        Self { shared, serves, peer, worker, certificate: None }
+    }
+
+    /// With what the client has shown.
+    #[must_use]
+    pub fn with_certificate(mut self, certificate: Option<Arc<Certificate>>) -> Self {
+        self.certificate = certificate;
+        self
     }
 }
 
@@ -90,6 +99,7 @@ impl Gateway {
         let peer = Peer::new(self.peer, host, &head.headers, &state.trusted_proxies);
         let mut exchange =
             Exchange::new(self.shared.log.clone(), self.shared.metrics.clone(), peer, head.method.clone());
+        exchange.certificate.clone_from(&self.certificate);
         exchange.user_agent = head.headers.get(USER_AGENT).cloned();
         exchange.unread = !body.is_end_stream();
         // Until it is parsed; the log escapes whatever it is.

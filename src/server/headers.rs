@@ -90,6 +90,9 @@ pub enum FramingError {
     /// `Host` is no `host[:port]`, or an absolute request target names another.
     #[error("the Host header is not of the form host[:port], or the request target names another host")]
     BadHost,
+    /// HTTP/2: more than one length (with HTTP/1.1 the parser settles it).
+    #[error("a request must not have several lengths")]
+    Lengths,
     /// `Transfer-Encoding` is anything but one `chunked`.
     #[error("the only transfer coding that is understood is a single chunked")]
     TransferEncoding,
@@ -100,8 +103,7 @@ pub enum FramingError {
 
 /// Checks what the HTTP parser lets through, and returns the host that the client addressed.
 pub(crate) fn check_framing(uri: &Uri, version: Version, headers: &HeaderMap) -> Result<HeaderValue, FramingError> {
-    let mut hosts = headers.get_all(HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else { return Err(FramingError::Host) };
+    let host = if version == Version::HTTP_2 { host_of_stream(uri, headers)? } else { only_host(headers)? };
     let text = host.to_str().map_err(|_| FramingError::BadHost)?;
     // The target of CONNECT is an authority without a scheme; it names no resource of ours, and is refused as what it is.
     let absolute = uri.authority().filter(|_| uri.scheme().is_some());
@@ -119,7 +121,32 @@ pub(crate) fn check_framing(uri: &Uri, version: Version, headers: &HeaderMap) ->
     if expectations.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
         return Err(FramingError::Expectation);
     }
+    Ok(host)
+}
+
+fn only_host(headers: &HeaderMap) -> Result<HeaderValue, FramingError> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else { return Err(FramingError::Host) };
     Ok(host.clone())
+}
+
+/// The host of an HTTP/2 request: `:authority`, which a `Host` beside it has to repeat, or else that (RFC 9113, section 8.3.1).
+///
+/// The codings and connection headers of HTTP/1.1 are refused by the implementation of the protocol; a `Transfer-Encoding` that came
+/// through would be refused below.
+fn host_of_stream(uri: &Uri, headers: &HeaderMap) -> Result<HeaderValue, FramingError> {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let length = lengths.next();
+    if lengths.any(|other| Some(other) != length) {
+        return Err(FramingError::Lengths);
+    }
+    match uri.authority() {
+        Some(authority) if !headers.contains_key(HOST) => {
+            HeaderValue::from_str(authority.as_str()).map_err(|_| FramingError::BadHost)
+        }
+        // That it is the same is checked where the other is.
+        Some(_) | None => only_host(headers),
+    }
 }
 
 /// What is wrong with how a response is framed.
@@ -268,6 +295,26 @@ mod tests {
         assert_eq!(check("/v2/", &twice), Err(FramingError::TransferEncoding));
         assert_eq!(check("/v2/", &[("host", "a"), ("expect", "200-ok")]), Err(FramingError::Expectation));
         assert!(check("/v2/", &[("host", "a"), ("transfer-encoding", "Chunked"), ("expect", "100-Continue")]).is_ok());
+    }
+
+    #[test]
+    fn a_stream_names_its_host_once() {
+        let check = |uri: &str, headers: &[(&str, &str)]| {
+            check_framing(&uri.parse::<Uri>().unwrap(), Version::HTTP_2, &map(headers))
+                .map(|host| host.to_str().unwrap().to_owned())
+        };
+        assert_eq!(check("https://a:5000/v2/", &[]), Ok("a:5000".to_owned()));
+        assert_eq!(check("https://a/v2/", &[("host", "A")]), Ok("A".to_owned()));
+        assert_eq!(check("/v2/", &[("host", "a")]), Ok("a".to_owned()));
+        assert_eq!(check("/v2/", &[]), Err(FramingError::Host));
+        assert_eq!(check("https://a/v2/", &[("host", "b")]), Err(FramingError::BadHost));
+        assert_eq!(check("https://a/v2/", &[("host", "a"), ("host", "a")]), Err(FramingError::Host));
+        assert_eq!(check("https://u@a/v2/", &[]), Err(FramingError::BadHost));
+        let lengths = |one, other| check("https://a/", &[("content-length", one), ("content-length", other)]);
+        assert_eq!(lengths("3", "4"), Err(FramingError::Lengths));
+        assert!(lengths("3", "3").is_ok());
+        let chunked = [("transfer-encoding", "chunked")];
+        assert_eq!(check("https://a/v2/", &chunked), Err(FramingError::TransferEncoding));
     }
 
     #[test]

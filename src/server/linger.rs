@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::connection::Socket;
+use super::connection::Channel;
 
 /// How much patience a closed connection gets.
 #[derive(Clone, Copy, Debug)]
@@ -22,22 +22,31 @@ pub struct LingerSettings {
     pub bytes: u64,
 }
 
+impl LingerSettings {
+    /// For a client that broke the protocol: it shall hear so, and is owed no more.
+    pub(crate) fn brief(self) -> Self {
+        let second = Duration::from_secs(1);
+        Self { total: self.total.min(second * 5), quiet: self.quiet.min(second), bytes: self.bytes.min(1024 * 1024) }
+    }
+}
+
 impl Default for LingerSettings {
     fn default() -> Self {
         Self { total: Duration::from_secs(30), quiet: Duration::from_secs(5), bytes: 64 * 1024 * 1024 }
     }
 }
 
-/// Closes `socket` after its last answer was written. The caller cuts it short by dropping the future.
-pub(crate) async fn close(mut socket: Socket, settings: LingerSettings) {
+/// Closes `channel` after its last answer was written. The caller cuts it short by dropping the future.
+pub(crate) async fn close(mut channel: Channel, settings: LingerSettings) {
     // Nothing is missing from what was sent: giving up below must not reset what the kernel still has to deliver.
-    socket.finished();
-    if socket.shutdown().await.is_ok() && !socket.saw_eof() {
-        discard(&mut socket, settings).await;
+    channel.finished();
+    if channel.shutdown().await.is_ok() && !channel.saw_eof() {
+        // What is discarded need not be decrypted.
+        discard(channel.socket(), settings).await;
     }
 }
 
-async fn discard(socket: &mut Socket, settings: LingerSettings) {
+async fn discard(socket: &mut (impl AsyncRead + Unpin), settings: LingerSettings) {
     let end = Instant::now() + settings.total;
     let mut scratch = vec![0; 16 * 1024];
     let mut left = settings.bytes;

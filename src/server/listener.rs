@@ -13,9 +13,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub(crate) use self::acceptor::{Acceptor, ListeningSocket};
 pub use self::inherited::Inherited;
+use super::stream::PeerAddr;
+use super::tls::Tls;
 
 /// Connections that the kernel keeps for us per socket until they are accepted.
 const BACKLOG: i32 = 1024;
@@ -135,6 +138,16 @@ impl ListenError {
 pub struct Listeners {
     bound: Vec<Bound>,
     workers: Vec<Vec<ListeningSocket>>,
+    secured: Vec<Option<Secured>>,
+}
+
+/// TLS on one listener.
+#[derive(Clone, Debug)]
+pub struct Secured {
+    /// With these certificates.
+    pub tls: Arc<Tls>,
+    /// Whether it is spoken by who comes over a unix socket too.
+    pub over_unix: bool,
 }
 
 impl Listeners {
@@ -149,6 +162,7 @@ impl Listeners {
         let mut listeners = Self {
             bound: Vec::with_capacity(addresses.len()),
             workers: (0..workers.get()).map(|_| Vec::new()).collect(),
+            secured: Vec::new(),
         };
         // Names first: what stands without a name gets what is left.
         let mut order: Vec<usize> = (0..addresses.len()).collect();
@@ -181,6 +195,13 @@ impl Listeners {
         &self.bound
     }
 
+    /// With TLS on some of them, by the position of the address; none where it is not spoken, or beyond the list.
+    #[must_use]
+    pub fn secured(mut self, secured: Vec<Option<Secured>>) -> Self {
+        self.secured = secured;
+        self
+    }
+
     /// The addresses among them.
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
         self.bound.iter().filter_map(Bound::tcp).collect()
@@ -189,6 +210,23 @@ impl Listeners {
     /// The sockets of each worker, each in the order of the addresses.
     pub(crate) fn into_workers(self) -> Vec<Vec<ListeningSocket>> {
         self.workers
+    }
+
+    /// What is spoken below HTTP.
+    pub(crate) fn security(&self) -> Security {
+        Security(self.secured.clone().into())
+    }
+}
+
+/// Which connections begin with TLS.
+#[derive(Clone, Debug)]
+pub(crate) struct Security(Arc<[Option<Secured>]>);
+
+impl Security {
+    /// For a connection of this peer to the address at a position.
+    pub(crate) fn of(&self, address: usize, peer: PeerAddr) -> Option<Arc<Tls>> {
+        let secured = self.0.get(address)?.as_ref()?;
+        (secured.over_unix || peer != PeerAddr::Unix).then(|| Arc::clone(&secured.tls))
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) enum Presented {
     Password(Caller),
     /// An API key, in its header or as a password.
     Key(Caller),
+    /// A client certificate, and nothing else.
+    Certificate(Caller),
     /// A token, as it came, and who its subject is now.
     Token { entry: Arc<Entry<Session>>, caller: Caller, text: Secret },
 }
@@ -34,7 +36,9 @@ impl Presented {
     pub(crate) fn caller(&self) -> &Caller {
         match self {
             Self::Nothing => &Caller::Anonymous,
-            Self::Password(caller) | Self::Key(caller) | Self::Token { caller, .. } => caller,
+            Self::Password(caller) | Self::Key(caller) | Self::Certificate(caller) | Self::Token { caller, .. } => {
+                caller
+            }
         }
     }
 
@@ -90,7 +94,7 @@ pub(crate) async fn present(
     let presented = match authn::basic(headers) {
         Credentials::Anonymous if let Some(key) = key => of_key(state.chain.authenticate_key(&key), exchange)?,
         _ if key.is_some() => return Err(Failure::SeveralCredentials),
-        Credentials::Anonymous => Presented::Nothing,
+        Credentials::Anonymous => certified(state, exchange).map_or(Presented::Nothing, Presented::Certificate),
         Credentials::Malformed => return Err(wrong()),
         Credentials::Password { user, password } => match named_key(state, auth, &user, &password) {
             Some(verdict) => of_key(verdict, exchange)?,
@@ -106,6 +110,19 @@ pub(crate) async fn present(
     };
     exchange.caller = presented.caller().clone();
     Ok(presented)
+}
+
+/// Whose certificate came with the connection, if anybody's. What a request says itself goes before it: it can be left out there, and
+/// the certificate cannot. A certificate that is nobody's here counts for as little as none.
+pub(crate) fn certified(state: &State, exchange: &mut Exchange) -> Option<Caller> {
+    let certificate = exchange.certificate.as_ref()?;
+    match state.chain.authenticate_certificate(certificate) {
+        Ok(subject) => Some(Caller::Known(subject)),
+        Err(refused) => {
+            exchange.unusable = Some(refused);
+            None
+        }
+    }
 }
 
 /// The API key of a request, if it has one: it counts on API routes only, and everywhere it ends here.

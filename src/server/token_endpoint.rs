@@ -21,6 +21,7 @@ use self::client::ClientCredentials;
 use self::wants::Wants;
 use super::exchange::Exchange;
 use super::failure::{Failure, TokenRequestError};
+use super::presented::certified;
 use super::respond;
 use super::response_body::ResponseBody;
 use super::state::State;
@@ -104,14 +105,20 @@ pub(crate) async fn answer(
                 tells_scope: false,
             }
         }
-        Method::POST => form::read(state, &head.headers, body, exchange).await?,
+        Method::POST => form::read(state, head, body, exchange).await?,
         _ => return Err(TokenRequestError::Method.into()),
     };
     let Some(service) = state.names.requested_service(request.service.as_deref()) else {
         return Err(TokenRequestError::UnknownService { accepted: state.names.services().join(", ") }.into());
     };
     let caller = match &request.who {
-        Who::User(Credentials::Anonymous) => Caller::Anonymous,
+        Who::User(Credentials::Anonymous) => match certified(state, exchange) {
+            Some(caller) => {
+                exchange.grant = GrantKind::Certificate;
+                caller
+            }
+            None => Caller::Anonymous,
+        },
         Who::User(Credentials::Password { user, password }) => {
             exchange.claimed = Some(user.clone());
             let verdict = state.chain.authenticate(user, password).await;

@@ -13,6 +13,7 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -21,7 +22,7 @@ use tower_service::Service;
 
 use super::connection::{self, ConnectionInfo, LiveSettings};
 use super::entrance::Entrance;
-use super::listener::{Acceptor, Bound, Listeners, ListeningSocket};
+use super::listener::{Acceptor, Bound, Listeners, ListeningSocket, Security};
 use super::shutdown::{Shutdown, ShutdownWatch};
 use super::stream::{PeerAddr, Stream};
 use crate::metrics::Metrics;
@@ -52,8 +53,7 @@ impl Workers {
         M: Fn(&ConnectionInfo) -> S + Send + Sync + 'static,
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send + 'static,
-        B: Body + Send + 'static,
-        B::Data: Send,
+        B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         let (ending, ended) = mpsc::unbounded_channel();
@@ -63,6 +63,7 @@ impl Workers {
         let entrance = Arc::new(Entrance::default());
 
         // All runtimes first: once the first worker accepts, nothing should fail any more.
+        let security = listeners.security();
         let mut prepared = Vec::new();
         for sockets in listeners.into_workers() {
             prepared.push((tokio::runtime::Builder::new_current_thread().enable_all().build()?, sockets));
@@ -70,14 +71,14 @@ impl Workers {
         for (index, (runtime, sockets)) in prepared.into_iter().enumerate() {
             let ending = Ending { index, tell: ending.clone() };
             let make_worker = Arc::clone(&make_worker);
-            let settings = settings.clone();
+            let (settings, security) = (settings.clone(), security.clone());
             let entrance = Arc::clone(&entrance);
             let watch = shutdown.watch();
             let thread = thread::Builder::new().name(format!("{name}-{index}")).spawn(move || {
                 let _ending = ending;
                 let outcome = runtime.block_on(async {
                     let make_service = make_worker(index);
-                    work(index, sockets, settings, watch, entrance, make_service).await
+                    work(index, sockets, security, settings, watch, entrance, make_service).await
                 });
                 if let Err(error) = outcome {
                     tracing::error!(worker = index, %error, "a worker cannot accept connections");
@@ -128,6 +129,7 @@ impl Drop for Ending {
 async fn work<M, S, B>(
     index: usize,
     sockets: Vec<ListeningSocket>,
+    security: Security,
     settings: LiveSettings,
     global: ShutdownWatch,
     entrance: Arc<Entrance>,
@@ -137,8 +139,7 @@ where
     M: Fn(&ConnectionInfo) -> S + Send + Sync + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
-    B: Body + Send + 'static,
-    B::Data: Send,
+    B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let acceptors = sockets.into_iter().map(Acceptor::new).collect::<io::Result<Vec<_>>>()?;
@@ -159,13 +160,14 @@ where
             return;
         };
         let (entrance, make_service) = (Arc::clone(&entrance), Arc::clone(&make_service));
-        let (watch, alive) = (shutdown.watch(), alive.clone());
+        let (watch, alive, tls) = (shutdown.watch(), alive.clone(), security.of(listener, peer));
         let open = settings.metrics.as_ref().map(Metrics::connection);
         tokio::spawn(async move {
             let identified = entrance.identify(&settings, listener, peer, &mut stream, &mut place, watch.clone()).await;
             let Some(peer) = identified else { return };
-            let service = make_service(&ConnectionInfo { peer, local, listener, worker: index });
-            connection::serve(stream, service, settings, watch).await;
+            let info = ConnectionInfo { peer, local, listener, worker: index, certificate: None };
+            let make_service = |info: &ConnectionInfo| make_service(info);
+            connection::serve(stream, info, tls, make_service, settings, watch).await;
             drop((open, place, alive));
         });
     };

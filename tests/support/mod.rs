@@ -14,6 +14,7 @@ pub(crate) mod http;
 pub(crate) mod image;
 pub(crate) mod middle;
 pub(crate) mod people;
+pub(crate) mod pki;
 pub(crate) mod port;
 pub(crate) mod process;
 pub(crate) mod pulp;

@@ -42,7 +42,7 @@ fn every_optional_line_is_correct_too() {
     let count = EXAMPLE.lines().filter(|line| optional(line).is_some()).count();
     assert!(count > 40, "only {count} optional lines were found");
     let (config, _) = checked(&uncommented(|_, _| true));
-    assert_eq!((config.routes.len(), config.rules.len(), config.authn.len()), (2, 3, 2));
+    assert_eq!((config.routes.len(), config.rules.len(), config.authn.len()), (2, 3, 3));
     assert!(config.token.listen.is_some());
 }
 

@@ -17,7 +17,7 @@ fn every_problem_of_a_file_is_told_at_once() {
 lissten = ['127.0.0.1:5000']
 listen = ['localhost:5000', 5000]
 public_url = 'http://127.0.0.1:5000/registry'
-tls = { cert = 'a', key = 'b' }
+tls = { cert = 'a' }
 
 [token]
 ttl = '30s'
@@ -55,12 +55,12 @@ error: \"http://127.0.0.1:5000/registry\" must not have a path, query or fragmen
   |              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
   = hint: write \"http://127.0.0.1:5000\"
 
-error: `tls` in [server] is not built yet
- --> gateway.toml:5:1
+error: `tls` needs the key `key`
+ --> gateway.toml:5:7
   |
-5 | tls = { cert = 'a', key = 'b' }
-  | ^^^
-  = hint: let a proxy in front end TLS, and name it in `trusted_proxies`
+5 | tls = { cert = 'a' }
+  |       ^^^^^^^^^^^^^^
+  = hint: add, for example, `key = \"tls.key\"`
 
 error: `ttl` is out of range
  --> gateway.toml:8:7

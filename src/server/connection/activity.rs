@@ -7,12 +7,12 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use hyper::rt;
-use tokio::time::sleep;
+use tokio::time::{sleep, sleep_until};
 
 /// What one connection is doing. Shared by the parts of one task, so the atomics only have to satisfy `Send`.
 #[derive(Debug, Default)]
@@ -20,6 +20,7 @@ pub(crate) struct Activity {
     waiting: AtomicBool,
     arrived: AtomicBool,
     draining: AtomicBool,
+    requests: AtomicU64,
 }
 
 impl Activity {
@@ -48,6 +49,11 @@ impl Activity {
         self.waiting.load(Relaxed) && self.arrived.load(Relaxed)
     }
 
+    /// Counts a request, and says how many there were with it.
+    pub(crate) fn count_request(&self) -> u64 {
+        self.requests.fetch_add(1, Relaxed) + 1
+    }
+
     fn wait_for_head(&self) {
         self.arrived.store(false, Relaxed);
         self.waiting.store(true, Relaxed);
@@ -62,14 +68,21 @@ impl Activity {
 #[derive(Debug)]
 pub(crate) struct HeadTimer {
     activity: Arc<Activity>,
+    /// When the first head must have come.
+    first_head: tokio::time::Instant,
     header_timeout: Duration,
     idle_timeout: Duration,
     used: AtomicBool,
 }
 
 impl HeadTimer {
-    pub(crate) fn new(activity: Arc<Activity>, header_timeout: Duration, idle_timeout: Duration) -> Self {
-        Self { activity, header_timeout, idle_timeout, used: AtomicBool::new(false) }
+    pub(crate) fn new(
+        activity: Arc<Activity>,
+        first_head: tokio::time::Instant,
+        header_timeout: Duration,
+        idle_timeout: Duration,
+    ) -> Self {
+        Self { activity, first_head, header_timeout, idle_timeout, used: AtomicBool::new(false) }
     }
 
     fn wait(&self) -> Pin<Box<dyn rt::Sleep>> {
@@ -78,7 +91,7 @@ impl HeadTimer {
         let kept_alive = self.used.swap(true, Relaxed);
         Box::pin(HeadDeadline {
             activity: Arc::clone(&self.activity),
-            sleep: Box::pin(sleep(if kept_alive { self.idle_timeout } else { self.header_timeout })),
+            sleep: Box::pin(if kept_alive { sleep(self.idle_timeout) } else { sleep_until(self.first_head) }),
             header_timeout: self.header_timeout,
             head_begun: !kept_alive,
         })

@@ -292,9 +292,13 @@ async fn a_request_that_came_before_the_drain_is_answered_even_when_nobody_has_l
     shutdown.drain();
     // The runtime has had no turn since this socket was given to it.
     let stream = TcpStream::from_std(accepted).unwrap();
+    let peer = stream.peer_addr().unwrap().into();
+    let info = ConnectionInfo { peer, local: stream.local_addr().ok(), listener: 0, worker: 0, certificate: None };
     let serving = tokio::spawn(super::serve(
         stream.into(),
-        Handler(|_| async { text("done") }),
+        info,
+        None,
+        |_: &ConnectionInfo| Handler(|_| async { text("done") }),
         Arc::new(patient()),
         shutdown.watch(),
     ));

@@ -1,19 +1,20 @@
-//! The client's socket as a connection sees it: watched, timed, and never closed as if all were well by accident.
+//! The client's socket as a connection sees it: timed, and never closed as if all were well by accident.
 //!
 //! When a connection ends is decided in `connection`; this type only knows how.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use super::activity::Activity;
 use crate::server::stream::Stream;
+
+/// How much is read at most of a connection of which nobody knows yet what is spoken over it.
+const FIRST_READ: usize = 1024;
 
 /// A client's stream.
 ///
@@ -22,7 +23,9 @@ use crate::server::stream::Stream;
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: Stream,
-    activity: Arc<Activity>,
+    /// What was read ahead, from here on.
+    ahead: Vec<u8>,
+    taken: usize,
     write_timeout: Duration,
     /// Runs while the client takes nothing of what we send.
     stalled: Option<Pin<Box<Sleep>>>,
@@ -31,8 +34,23 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    pub(crate) fn new(stream: Stream, activity: Arc<Activity>, write_timeout: Duration) -> Self {
-        Self { stream, activity, write_timeout, stalled: None, eof: false, finished: false }
+    pub(crate) fn new(stream: Stream, write_timeout: Duration) -> Self {
+        Self { stream, ahead: Vec::new(), taken: 0, write_timeout, stalled: None, eof: false, finished: false }
+    }
+
+    /// Reads something, which is still there to be read afterwards, and returns all that was read so. Nothing more than before: the
+    /// client has ended.
+    pub(crate) async fn read_ahead(&mut self) -> io::Result<&[u8]> {
+        let mut piece = [0; FIRST_READ];
+        let read = self.stream.read(&mut piece).await?;
+        self.ahead.extend_from_slice(piece.get(..read).unwrap_or_default());
+        self.eof |= read == 0;
+        Ok(&self.ahead)
+    }
+
+    /// What was read ahead.
+    pub(crate) fn ahead(&self) -> &[u8] {
+        &self.ahead
     }
 
     /// Whether the client has said that it will send nothing more.
@@ -45,12 +63,9 @@ impl Socket {
         self.finished = true;
     }
 
-    /// Writes a short last word if that is possible without waiting and without falling into an earlier answer.
-    pub(crate) fn last_word(&self, message: &[u8]) {
-        if self.stalled.is_none() {
-            // A client that does not hear it learns the same from the end of the connection.
-            let _ = self.stream.try_write(message);
-        }
+    /// Writes what can be written without waiting, unless the client takes nothing anyway.
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        if self.stalled.is_some() { Err(io::ErrorKind::WouldBlock.into()) } else { self.stream.try_write(bytes) }
     }
 
     fn timed<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -79,14 +94,19 @@ impl Drop for Socket {
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if let Some(rest) = this.ahead.get(this.taken..).filter(|rest| !rest.is_empty()) {
+            let piece = rest.get(..buf.remaining()).unwrap_or(rest);
+            buf.put_slice(piece);
+            this.taken += piece.len();
+            if this.taken == this.ahead.len() {
+                (this.ahead, this.taken) = (Vec::new(), 0);
+            }
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let outcome = Pin::new(&mut this.stream).poll_read(cx, buf);
-        if matches!(outcome, Poll::Ready(Ok(()))) {
-            if buf.filled().len() > before {
-                this.activity.bytes_arrived();
-            } else if buf.remaining() > 0 {
-                this.eof = true;
-            }
+        if matches!(outcome, Poll::Ready(Ok(()))) && buf.filled().len() == before && buf.remaining() > 0 {
+            this.eof = true;
         }
         outcome
     }

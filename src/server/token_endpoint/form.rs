@@ -1,6 +1,9 @@
 //! A token request by POST: the form, read within its bounds and by its grant type.
 
+use std::sync::Arc;
+
 use http::header::{CONTENT_TYPE, HeaderMap};
+use http::request;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body as _, Incoming};
 use zeroize::Zeroizing;
@@ -11,17 +14,21 @@ use super::{TokenRequest, Who};
 use crate::authn;
 use crate::metrics::Grant;
 use crate::registry::query::{MAX_FORM, Query};
+use crate::server::body::ClientBody;
 use crate::server::exchange::Exchange;
 use crate::server::failure::{Failure, TokenRequestError};
+use crate::server::progress::Progress;
 use crate::server::state::State;
 
 /// Reads a form with `grant_type=password` or, where there are clients, `client_credentials`; no other grant is served.
 pub(super) async fn read(
     state: &State,
-    headers: &HeaderMap,
+    head: &request::Parts,
     body: Incoming,
     exchange: &mut Exchange,
 ) -> Result<TokenRequest, Failure> {
+    let headers = &head.headers;
+    let body = ClientBody::new(body, head.version, Arc::new(Progress::new()));
     let text = text(state, headers, body, exchange).await?;
     let form = Query::parse_form(&text).map_err(|_| TokenRequestError::Invalid("the form cannot be decoded"))?;
     let (who, wants) = match single(&form, "grant_type")? {
@@ -45,7 +52,7 @@ pub(super) async fn read(
 async fn text(
     state: &State,
     headers: &HeaderMap,
-    body: Incoming,
+    body: ClientBody,
     exchange: &mut Exchange,
 ) -> Result<Zeroizing<String>, TokenRequestError> {
     let is_form = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|text| {

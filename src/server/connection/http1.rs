@@ -1,0 +1,154 @@
+//! HTTP/1.1 on an open connection.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::future::{Future, poll_fn};
+use std::num::NonZeroU64;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::time::Instant;
+use tower_service::Service;
+
+use super::activity::{Activity, HeadTimer};
+use super::channel::Channel;
+use super::{ConnectionSettings, DEFAULT_MAX_HEADERS, End};
+use crate::server::shutdown::ShutdownWatch;
+
+/// The most that hyper buffers of a connection in each direction. Its own default of 400 KiB is more than a fast transfer needs.
+const MAX_BUFFER: usize = 128 * 1024;
+
+/// Answers requests until there are no more to come. The head of the first must have come by `first_head`.
+pub(super) async fn serve<S, B>(
+    channel: &mut Channel,
+    service: S,
+    settings: &ConnectionSettings,
+    first_head: Instant,
+    shutdown: &mut ShutdownWatch,
+) -> End
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let activity = Arc::clone(channel.activity());
+    let service = LastAnswers {
+        inner: TowerToHyperService::new(service),
+        activity: Arc::clone(&activity),
+        most: settings.requests_per_connection,
+    };
+    let mut connection = http1(settings, &activity, first_head).serve_connection(TokioIo::new(channel), service);
+    let mut told_to_end = pin!(async {
+        shutdown.leaving().await;
+        activity.drain();
+        shutdown.draining().await;
+        // One turn for the runtime to hear of what the kernel holds already: those requests deserve their answers.
+        tokio::task::yield_now().await;
+    });
+    let (mut ending, mut told) = (false, false);
+    let result = poll_fn(|cx| {
+        ending = ending || told_to_end.as_mut().poll(cx).is_ready();
+        let outcome = Pin::new(&mut connection).poll(cx);
+        if outcome.is_ready() || told || !ending || activity.is_within_head() {
+            return outcome;
+        }
+        told = true;
+        Pin::new(&mut connection).graceful_shutdown();
+        Pin::new(&mut connection).poll(cx)
+    })
+    .await;
+
+    let end = end_of(&result, &activity);
+    if let Err(error) = &result {
+        tracing::debug!(%error, ?end, "connection ended early");
+    }
+    end
+}
+
+fn http1(settings: &ConnectionSettings, activity: &Arc<Activity>, first_head: Instant) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    let activity = Arc::clone(activity);
+    http.timer(HeadTimer::new(activity, first_head, settings.header_timeout, settings.idle_timeout))
+        // Only that there is a time-out: how long it is, the timer decides.
+        .header_read_timeout(settings.idle_timeout)
+        // A client that ends its side has given up: that is how an abandoned request is noticed.
+        .half_close(false)
+        .max_header_size(settings.max_header_size)
+        .max_buf_size(MAX_BUFFER.max(settings.max_header_size));
+    if settings.max_headers != DEFAULT_MAX_HEADERS {
+        http.max_headers(settings.max_headers);
+    }
+    http
+}
+
+fn end_of(result: &hyper::Result<()>, activity: &Activity) -> End {
+    match result {
+        Ok(()) if activity.is_idle() => End::Idle,
+        Ok(()) => End::Answered,
+        Err(error) if error.is_timeout() && activity.is_within_head() => End::SlowHead,
+        Err(error) if error.is_timeout() && activity.is_idle() => End::Idle,
+        // hyper has answered these with a 4xx of its own.
+        Err(error) if error.is_parse() => End::Answered,
+        Err(_) => End::Broken,
+    }
+}
+
+/// The service as hyper calls it; while the gateway drains, each answer says that it is the last, and so does that to the last request
+/// of a connection that may have only so many.
+///
+/// hyper does so itself for requests that it knew before it was told, but not for one that comes with the telling.
+#[derive(Clone)]
+struct LastAnswers<S> {
+    inner: TowerToHyperService<S>,
+    activity: Arc<Activity>,
+    most: Option<NonZeroU64>,
+}
+
+impl<S, B> hyper::service::Service<Request<Incoming>> for LastAnswers<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
+{
+    type Response = Response<B>;
+    type Error = Infallible;
+    type Future = LastAnswer<<TowerToHyperService<S> as hyper::service::Service<Request<Incoming>>>::Future>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let last = self.most.is_some_and(|most| self.activity.count_request() >= most.get());
+        LastAnswer { inner: self.inner.call(request), activity: Arc::clone(&self.activity), last }
+    }
+}
+
+pin_project_lite::pin_project! {
+    struct LastAnswer<F> {
+        #[pin]
+        inner: F,
+        activity: Arc<Activity>,
+        last: bool,
+    }
+}
+
+impl<F, B> Future for LastAnswer<F>
+where
+    F: Future<Output = Result<Response<B>, Infallible>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut response = ready!(this.inner.poll(cx))?;
+        if *this.last || this.activity.is_draining() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Poll::Ready(Ok(response))
+    }
+}
