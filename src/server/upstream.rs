@@ -20,6 +20,8 @@ mod pool;
 mod probe;
 mod settings;
 mod socket;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use std::sync::Arc;

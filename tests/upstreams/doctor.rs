@@ -1,5 +1,7 @@
 //! The doctor asks upstreams in the way that the gateway does.
 
+use std::path::Path;
+
 use crate::backend::{Backend, Speaks, ok};
 use crate::front::Front;
 use crate::pki::Ca;
@@ -9,14 +11,14 @@ fn it_reaches_whatever_the_gateway_reaches() {
     let ca = Ca::new();
     let secure = Backend::start(Speaks::Tls(ca.server(ca.sign(&["localhost"]), &["h2"], false)), ok);
     let url = format!("https://localhost:{}", secure.port);
-    let front = Front::new(&[url.clone()], &format!("http2 = true\ntls = {{ ca = {:?} }}", ca.file()));
+    let front = Front::new(std::slice::from_ref(&url), &format!("http2 = true\ntls = {{ ca = {:?} }}", ca.file()));
     let said = front.gateway.cli(&["doctor", "--config", "{config}"]);
     assert!(said.stdout.contains(&format!("upstream registry ({url})")), "{said}");
     assert!(!said.stdout.contains("no connection"), "{said}");
 
     let path = ca.at("registry.sock");
-    let _socket = Backend::start_at(&path, ok);
-    let front = Front::new(&[format!("unix:{}", path.display())], "");
+    let _socket = Backend::start_at(Path::new(&path), ok);
+    let front = Front::new(&[format!("unix:{path}")], "");
     let said = front.gateway.cli(&["doctor", "--config", "{config}"]);
     assert!(said.stdout.contains("who may use its socket"), "{said}");
     assert!(!said.stdout.contains("no connection"), "{said}");

@@ -1,6 +1,5 @@
 //! Certificates for a test: one CA, and what it signs.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -41,12 +40,12 @@ impl Ca {
     }
 
     /// A path beside its certificate.
-    pub(crate) fn at(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+    pub(crate) fn at(&self, name: &str) -> String {
+        self.dir.path().join(name).to_str().unwrap().to_owned()
     }
 
     /// Where its certificate is.
-    pub(crate) fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> String {
         self.at("ca.pem")
     }
 
@@ -80,8 +79,8 @@ impl Ca {
 }
 
 /// Writes a file as whoever renews certificates does: beside it, then over it.
-pub(crate) fn replace(path: &Path, text: &str) {
-    let new = path.with_extension("new");
+pub(crate) fn replace(path: &str, text: &str) {
+    let new = format!("{path}.new");
     std::fs::write(&new, text).unwrap();
     std::fs::rename(&new, path).unwrap();
 }
