@@ -11,8 +11,12 @@
 mod support;
 
 mod idle;
+mod load;
 mod slow;
 mod upstreams;
+
+/// All clients come from one address here, and more of them than one may have.
+const UNBOUNDED: &str = "[limits]\nconnections = 0\nconnections_per_address = 0\n";
 
 /// `short`, or `long` where the long versions are asked for.
 fn scaled<T>(short: T, long: T) -> T {
