@@ -10,6 +10,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../edge/client.rs"]
+#[allow(dead_code, reason = "each test crate uses its own part of this module")]
+mod client;
+#[path = "../edge/setup.rs"]
+#[allow(dead_code, reason = "each test crate uses its own part of this module")]
+mod setup;
+
 mod idle;
 mod load;
 mod slow;
