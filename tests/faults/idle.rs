@@ -2,17 +2,18 @@
 
 use std::io::Write as _;
 
-use crate::scaled;
 use crate::support::process::{allow_descriptors, descriptors, resident};
 use crate::support::site::{SETUP, Setup, Site, blob};
 use crate::support::until;
 use crate::support::upstream::ok;
 use crate::support::wire::{LIMIT, Wire};
+use crate::{UNBOUNDED, scaled};
 
 /// Nobody is asked to leave for being idle.
 const PATIENT: Setup = Setup {
     server: "workers = 2\nheader_timeout = \"1h\"\nidle_timeout = \"1h\"",
     upstream: "credentials = \"identity\"\npool_idle_timeout = \"1s\"",
+    rest: UNBOUNDED,
     ..SETUP
 };
 

@@ -10,9 +10,20 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../edge/client.rs"]
+#[allow(dead_code, reason = "each test crate uses its own part of this module")]
+mod client;
+#[path = "../edge/setup.rs"]
+#[allow(dead_code, reason = "each test crate uses its own part of this module")]
+mod setup;
+
 mod idle;
+mod load;
 mod slow;
 mod upstreams;
+
+/// All clients come from one address here, and more of them than one may have.
+const UNBOUNDED: &str = "[limits]\nconnections = 0\nconnections_per_address = 0\n";
 
 /// `short`, or `long` where the long versions are asked for.
 fn scaled<T>(short: T, long: T) -> T {

@@ -14,7 +14,7 @@ use crate::support::site::{ALICE, SETUP, Setup, Site, blob};
 use crate::support::until;
 use crate::support::upstream::Then;
 use crate::support::wire::{Head, LIMIT, Wire, basic};
-use crate::{is_long, scaled};
+use crate::{UNBOUNDED, is_long, scaled};
 
 /// What a slow reader asks for: more than the buffers of its own socket hold.
 const BIG: usize = 256 * 1024;
@@ -25,8 +25,12 @@ const STEP: Duration = Duration::from_secs(2);
 /// How many requests tell how long one takes.
 const SAMPLE: usize = 1000;
 
-const SETTINGS: Setup =
-    Setup { server: "workers = 2", upstream: "credentials = \"identity\"\npool_idle_timeout = \"1s\"", ..SETUP };
+const SETTINGS: Setup = Setup {
+    server: "workers = 2",
+    upstream: "credentials = \"identity\"\npool_idle_timeout = \"1s\"",
+    rest: UNBOUNDED,
+    ..SETUP
+};
 
 fn answer(head: &Head, wire: &mut Wire) -> Then {
     let body = wire.body(head);

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 
 use super::http::{Reply, Request};
 use super::port;
@@ -149,6 +149,12 @@ impl Gateway {
     /// Sends it a signal.
     pub(crate) fn signal(&mut self, signal: Signal) {
         self.server.signal(signal);
+    }
+
+    /// What sends it signals, for others than its owner. Not to be used once it has ended.
+    pub(crate) fn signals(&self) -> impl Fn(Signal) + Send + use<> {
+        let id = Pid::from_raw(self.id().try_into().unwrap()).unwrap();
+        move |signal| rustix::process::kill_process(id, signal).unwrap()
     }
 
     /// Ends it with SIGTERM.
