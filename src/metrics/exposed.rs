@@ -181,5 +181,9 @@ fn gateway(text: &mut Text, numbers: &Numbers, ready: bool, log: &LogWriter) {
         .value(&[], log.dropped());
     text.counter("tidegate_log_lines_lost_total", "Request and audit lines that were lost because writing failed.")
         .value(&[], log.lost());
-    text.gauge("tidegate_build_info", "1, with the version.").value(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+    text.gauge("tidegate_build_info", "1, with the version and what was built in.")
+        .value(&[("version", env!("CARGO_PKG_VERSION")), ("features", FEATURES)], 1);
 }
+
+/// The optional parts of this build.
+const FEATURES: &str = if cfg!(feature = "otel") { "otel" } else { "" };
