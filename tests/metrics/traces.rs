@@ -15,7 +15,10 @@ fn a_trusted_context_goes_upstream_as_it_came() {
     let site = Site::with(&trusting, ok);
     assert_eq!(site.ask("GET", &crate::site::blob(), &headers()).0.status(), 200);
     let head = site.upstream.last();
-    assert_eq!(["traceparent", "tracestate", "baggage"].map(|name| head.get(name)), [Some(PARENT), Some("a=b"), Some("c=d")]);
+    assert_eq!(
+        ["traceparent", "tracestate", "baggage"].map(|name| head.get(name)),
+        [Some(PARENT), Some("a=b"), Some("c=d")]
+    );
 }
 
 #[test]
@@ -29,8 +32,8 @@ fn a_stranger_s_context_ends_here() {
 #[cfg(feature = "otel")]
 mod told {
     use std::collections::BTreeMap;
-    use std::sync::mpsc::{Receiver, channel};
     use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, channel};
 
     use serde_json::Value;
 
