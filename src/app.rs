@@ -34,6 +34,7 @@ use crate::server::tls::{Prepared, Tls};
 use crate::server::worker::Workers;
 use crate::server::{Gateway, Serves, Shared, keep_probing};
 use crate::status::Status;
+use crate::telemetry::Tracer;
 use crate::watch::Watch;
 
 /// How often certificates are looked at.
@@ -57,6 +58,7 @@ pub fn start(config: Config, ring: KeyRing) -> Result<Started, StartError> {
     // Before there are threads.
     let inherited = if passed_on { Inherited::from_environment() } else { Inherited::none() };
     let log = LogWriter::start(&logs::log_settings(&config.log))?;
+    let tracer = config.tracing.clone().map_or_else(|| Ok(Tracer::default()), Tracer::start)?;
     let metrics = Metrics::new();
     let settings = settings::connection_settings(&config, &metrics);
     let tls = tls(&config, &metrics)?;
@@ -75,7 +77,7 @@ pub fn start(config: Config, ring: KeyRing) -> Result<Started, StartError> {
     let uncounted = ConnectionSettings { metrics: None, ..settings.clone() };
     let admin = admin_address.map(|address| AdminServer::start(address, uncounted, pages)).transpose()?;
     metrics.configured(Clock::System.now());
-    let shared = Shared::new(state, log.clone(), metrics);
+    let shared = Shared::new(state, log.clone(), metrics, tracer);
     let shutdown = Shutdown::new();
     let workers = Workers::start("worker", listeners, settings, &shutdown, move |worker| {
         if worker == 0 {

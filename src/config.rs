@@ -30,6 +30,7 @@ mod source;
 mod tests;
 mod tls;
 mod token;
+mod tracing;
 mod units;
 mod upstream;
 mod url;
@@ -57,6 +58,7 @@ use self::reader::{Reader, Section};
 use self::source::{Source, Span};
 use crate::authz::Rule;
 use crate::subject::{GroupName, UserName};
+use crate::telemetry::TraceSettings;
 
 /// A whole, correct configuration.
 #[derive(Debug)]
@@ -87,6 +89,8 @@ pub struct Config {
     pub rules: Vec<Rule>,
     /// `[log]`.
     pub log: Log,
+    /// `[tracing]`; none when the section is missing.
+    pub tracing: Option<TraceSettings>,
     /// `[limits]`.
     pub limits: Limits,
 }
@@ -219,6 +223,7 @@ fn sections<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>, lints: bool) -> 
     let groups = users::groups(root.take("groups"), local.then_some(&names));
     let (rules, written) = access::access(many(root.take("access")));
     let log = limits::log(one(root.take("log")));
+    let tracing = one(root.take("tracing")).map(tracing::tracing);
     let limits = limits::limits(one(root.take("limits")));
     let root_span = root.header;
     root.finish();
@@ -246,6 +251,10 @@ fn sections<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>, lints: bool) -> 
         Some(admin) => Some(admin?),
         None => None,
     };
+    let tracing = match tracing {
+        Some(tracing) => Some(tracing?),
+        None => None,
+    };
     Some(Config {
         server: server?,
         admin,
@@ -260,6 +269,7 @@ fn sections<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>, lints: bool) -> 
         groups,
         rules,
         log,
+        tracing,
         limits,
     })
 }

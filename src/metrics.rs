@@ -233,13 +233,7 @@ impl Metrics {
     pub fn expiries(&self, usage: Usage, list: impl IntoIterator<Item = Expiry>) {
         let mut expiries = self.0.expiries.lock().unwrap_or_else(PoisonError::into_inner);
         expiries.retain(|old| old.usage != usage);
-        for new in list {
-            // Of several with one name, a chain say, the first to end counts.
-            match expiries.iter_mut().find(|old| (old.usage, &old.name) == (new.usage, &new.name)) {
-                Some(old) => old.at = old.at.min(new.at),
-                None => expiries.push(new),
-            }
-        }
+        expiries.extend(list);
     }
 
     /// All numbers, as text. `ready` is what `/readyz` says.

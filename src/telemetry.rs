@@ -7,6 +7,7 @@
 mod line;
 mod sink;
 mod syslog;
+mod trace;
 
 use std::io::{self, IsTerminal};
 
@@ -16,6 +17,7 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 pub use line::{Line, Style};
 pub use sink::{Opener, Sink};
 pub use syslog::{Facility, SyslogAddress, syslog};
+pub use trace::{CONTEXT_HEADERS, Trace, TraceSettings, Tracer};
 
 /// How events and lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

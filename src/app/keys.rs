@@ -1,8 +1,10 @@
 //! The signing keys that a configuration names, as a ring.
 
 use super::StartError;
+use crate::certificate::Certificate;
 use crate::config::Config;
-use crate::keys::{self, KeyFileError, KeyRing, LoadedKey, RingError};
+use crate::keys::{self, KeyFileError, KeyRing, LoadedKey, RingError, RingKey};
+use crate::metrics::{Expiry, Usage};
 
 /// The keys of a configuration: those of `token.keys`, or the one in `state_dir`, which is made when there is none.
 pub fn load_keys(config: &Config) -> Result<Vec<LoadedKey>, KeyFileError> {
@@ -22,6 +24,20 @@ pub fn key_ring(config: &Config) -> Result<KeyRing, StartError> {
     let loaded = load_keys(config)?;
     loaded.iter().for_each(tell_key);
     Ok(ring_of(config, loaded)?)
+}
+
+/// When the certificates in the files of keys end. Keys themselves do not.
+pub(super) fn expiries(ring: &KeyRing) -> Vec<Expiry> {
+    let of_key = |key: &RingKey| {
+        let parsed = key.key().certificates().iter().filter_map(|der| Certificate::parse(der).ok());
+        let expiry = |certificate: Certificate| Expiry {
+            usage: Usage::SigningKey,
+            name: key.kid().to_owned(),
+            at: certificate.not_after,
+        };
+        parsed.map(expiry).collect::<Vec<_>>()
+    };
+    ring.iter().flat_map(of_key).collect()
 }
 
 fn tell_key(loaded: &LoadedKey) {

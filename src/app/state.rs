@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::StartError;
 use super::chain::chain;
+use super::keys;
 use super::routes::routes;
 use super::settings;
 use super::upstreams::{Probes, probes, upstreams};
@@ -12,7 +13,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::identity::StripList;
 use crate::keys::KeyRing;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Usage};
 use crate::server::{Markers, PublicName, PublicNames, State};
 use crate::status::Status;
 use crate::token::{self, Cache, Issuer, Verifier};
@@ -25,6 +26,7 @@ pub(super) fn state(
 ) -> Result<(State, Probes), StartError> {
     let clock = Clock::System;
     let ring = Arc::new(ring);
+    metrics.expiries(Usage::SigningKey, keys::expiries(&ring));
     let token = token::Settings {
         issuer: config.token.issuer.clone(),
         services: config.token.services.clone(),

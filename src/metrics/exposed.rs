@@ -1,10 +1,11 @@
 //! The names and meanings of all metrics, in the order of `/metrics`.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 
 use super::text::{Family, Form, Named, Text};
-use super::{Numbers, process};
+use super::{Expiry, Numbers, process};
 use crate::access_log::LogWriter;
 
 pub(super) fn write(numbers: &Numbers, form: Form, ready: bool, log: &LogWriter) -> String {
@@ -174,12 +175,30 @@ fn gateway(text: &mut Text, numbers: &Numbers, ready: bool, log: &LogWriter) {
     text.gauge("tidegate_config_loaded_timestamp_seconds", "When the configuration that is in force was read.")
         .value(&[], numbers.config_loaded.load(Relaxed));
     let mut expiry = text.gauge("tidegate_certificate_expiry_timestamp_seconds", "When a certificate ends.");
-    for item in numbers.expiries.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-        expiry.value(&[("usage", item.usage.as_str()), ("name", &item.name)], item.at);
+    for ((usage, name), at) in expiries(numbers) {
+        expiry.value(&[("usage", usage), ("name", &name)], at);
     }
     text.counter("tidegate_log_lines_dropped_total", "Request lines that were not written because too many waited.")
         .value(&[], log.dropped());
     text.counter("tidegate_log_lines_lost_total", "Request and audit lines that were lost because writing failed.")
         .value(&[], log.lost());
-    text.gauge("tidegate_build_info", "1, with the version.").value(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+    text.gauge("tidegate_build_info", "1, with the version and what was built in.")
+        .value(&[("version", env!("CARGO_PKG_VERSION")), ("features", FEATURES)], 1);
 }
+
+/// What ends when. Of several with one name, a chain say, the first to end counts.
+fn expiries(numbers: &Numbers) -> BTreeMap<(&'static str, String), u64> {
+    let mut all = numbers.expiries.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    for (_, upstream) in numbers.upstreams.held() {
+        all.extend(upstream.expiries.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
+    }
+    let mut first = BTreeMap::new();
+    for Expiry { usage, name, at } in all {
+        let earliest = first.entry((usage.as_str(), name)).or_insert(at);
+        *earliest = at.min(*earliest);
+    }
+    first
+}
+
+/// The optional parts of this build.
+const FEATURES: &str = if cfg!(feature = "otel") { "otel" } else { "" };

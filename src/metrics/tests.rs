@@ -164,6 +164,13 @@ fn the_first_certificate_to_end_counts_and_new_ones_take_the_place_of_old_ones()
     assert_eq!(value(&metrics, &series("server", "tls.crt")), Some(20.0));
     assert_eq!(value(&metrics, &series("server", "gone.crt")), None);
     assert_eq!(value(&metrics, &series("signing_key", "key")), Some(5.0));
+    // Two upstreams may trust one file.
+    let upstreams = ["a", "b"].map(|name| metrics.upstream(name));
+    for upstream in &upstreams {
+        upstream.expiries(vec![Expiry { usage: Usage::UpstreamCa, ..expiry("ca.crt", 7) }]);
+    }
+    assert_eq!(value(&metrics, &series("upstream_ca", "ca.crt")), Some(7.0));
+    assert_eq!(scrape(&metrics).matches("name=\"ca.crt\"").count(), 1);
 }
 
 #[test]

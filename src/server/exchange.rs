@@ -25,6 +25,7 @@ use crate::certificate::Certificate;
 use crate::metrics::{self, Action, Grant, InFlight, Metrics};
 use crate::registry::RepositoryName;
 use crate::subject::{Caller, UserName};
+use crate::telemetry::Trace;
 
 /// What is known of a request so far.
 #[derive(Debug)]
@@ -60,6 +61,8 @@ pub(crate) struct Exchange {
     pub(crate) upstream_time: Option<Duration>,
     /// Counts it as one that the upstream has, until its end.
     pub(crate) in_flight: Option<InFlight>,
+    /// What is told of how long each part took, where somebody is told.
+    pub(crate) trace: Option<Trace>,
     /// How far the client's body has come.
     pub(crate) progress: Option<Arc<Progress>>,
     /// What answers of ours say of the time of another try, where the upstream's settings do.
@@ -103,6 +106,7 @@ impl Exchange {
             upstream: None,
             upstream_time: None,
             in_flight: None,
+            trace: None,
             progress: None,
             retry_after: None,
             scheme: Scheme::Bearer,
@@ -190,7 +194,8 @@ impl Drop for Exchange {
             whole: self.whole,
         });
         let broken = (!self.whole).then_some("the response was not sent whole");
-        self.log.request(&RequestLine {
+        let trace = self.trace.take();
+        let line = RequestLine {
             time: self.began,
             request_id: &self.peer.request_id,
             client: self.peer.client,
@@ -209,7 +214,11 @@ impl Drop for Exchange {
             bytes_out: self.sent,
             user_agent: self.user_agent.as_ref().map(HeaderValue::as_bytes),
             error: self.error.as_deref().or(broken),
-        });
+        };
+        self.log.request(&line);
+        if let Some(trace) = trace {
+            trace.end(&line);
+        }
     }
 }
 

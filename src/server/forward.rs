@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderValue, RETRY_AFTER, SET_COOKIE};
+use http::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue, RETRY_AFTER, SET_COOKIE,
+};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, request};
 use hyper::body::{Body as _, Incoming};
 
@@ -98,6 +100,9 @@ pub(crate) async fn forward(
         tell(state, passage, &host, token, &mut headers)?;
     }
     headers.insert(HOST, host);
+    if let Some(trace) = &mut exchange.trace {
+        headers.insert(HeaderName::from_static("traceparent"), trace.begin_upstream());
+    }
     if body.is_end_stream() && matches!(method, Method::POST | Method::PUT | Method::PATCH) {
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
@@ -113,6 +118,9 @@ pub(crate) async fn forward(
     let answered = route.upstream.send(worker, request, permit).await;
     let took = sent.elapsed();
     exchange.upstream_time = Some(took);
+    if let Some(trace) = &mut exchange.trace {
+        trace.end_upstream(answered.as_ref().ok().map(|response| response.status().as_u16()));
+    }
     match &answered {
         Ok(response) => settings.metrics.answered(response.status().as_u16(), took),
         Err(error) => settings.metrics.failed(error.outcome()),

@@ -100,6 +100,7 @@ impl Gateway {
         let mut exchange =
             Exchange::new(self.shared.log.clone(), self.shared.metrics.clone(), peer, head.method.clone());
         exchange.certificate.clone_from(&self.certificate);
+        exchange.trace = self.shared.tracer.begin(exchange.peer.trusted.then_some(&head.headers));
         exchange.user_agent = head.headers.get(USER_AGENT).cloned();
         exchange.unread = !body.is_end_stream();
         // Until it is parsed; the log escapes whatever it is.

@@ -14,6 +14,7 @@ use ipnet::IpNet;
 use super::headers::is_authority;
 use super::stream::PeerAddr;
 use crate::subject::Origin;
+use crate::telemetry::CONTEXT_HEADERS;
 
 /// `X-Request-Id`.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -83,6 +84,8 @@ pub(crate) struct Peer {
     pub(crate) host: String,
     /// The id of the request.
     pub(crate) request_id: Arc<str>,
+    /// Whether what it says is believed.
+    pub(crate) trusted: bool,
     /// Addresses before the client that trusted proxies told, as they told them.
     chain: Option<String>,
 }
@@ -92,7 +95,7 @@ impl Peer {
     pub(crate) fn new(address: PeerAddr, host: &str, headers: &HeaderMap, trusted: &TrustedProxies) -> Self {
         let peer = address.origin();
         if !trusted.trusts(address) {
-            return Self { client: peer, host: host.to_owned(), request_id: fresh_id(), chain: None };
+            return Self { client: peer, host: host.to_owned(), request_id: fresh_id(), trusted: false, chain: None };
         }
         let told = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
         // Where both are told the older headers count: they are what most proxies write.
@@ -108,13 +111,18 @@ impl Peer {
             .filter(|text| is_authority(text))
             .unwrap_or_else(|| host.to_owned());
         let request_id = told(X_REQUEST_ID).filter(|id| is_request_id(id)).map_or_else(fresh_id, Arc::from);
-        Self { client, host, request_id, chain }
+        Self { client, host, request_id, trusted: true, chain }
     }
 
     /// Tells the upstream about the client, in place of whatever the client said.
     pub(crate) fn describe(&self, headers: &mut HeaderMap, address: PeerAddr, scheme: &str) {
         for name in OTHERS {
             headers.remove(name);
+        }
+        if !self.trusted {
+            for name in CONTEXT_HEADERS {
+                headers.remove(name);
+            }
         }
         let forwarded_for = match (&self.chain, address.ip()) {
             (Some(chain), Some(peer)) => format!("{chain}, {peer}"),

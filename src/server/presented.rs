@@ -1,6 +1,7 @@
 //! Who is it? What a request presents, verified.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::HeaderMap;
 
@@ -83,6 +84,21 @@ impl Presented {
 
 /// Who is it?
 pub(crate) async fn present(
+    state: &State,
+    headers: &HeaderMap,
+    auth: RouteAuth,
+    asks: &[Scope],
+    exchange: &mut Exchange,
+) -> Result<Presented, Failure> {
+    let began = exchange.trace.is_some().then(Instant::now);
+    let presented = identify(state, headers, auth, asks, exchange).await;
+    if let (Some(trace), Some(began)) = (&mut exchange.trace, began) {
+        trace.authenticated(began, presented.is_ok());
+    }
+    presented
+}
+
+async fn identify(
     state: &State,
     headers: &HeaderMap,
     auth: RouteAuth,

@@ -18,6 +18,7 @@ use crate::authz::Rules;
 use crate::clock::Clock;
 use crate::identity::StripList;
 use crate::metrics::Metrics;
+use crate::telemetry::Tracer;
 use crate::token::{Cache, Issuer, Verifier};
 
 /// The running state.
@@ -86,11 +87,13 @@ pub struct Shared {
     pub log: LogWriter,
     /// Where what happens is counted.
     pub metrics: Metrics,
+    /// Where it is told who took how long.
+    pub tracer: Tracer,
 }
 
 impl Shared {
     /// Puts the first state in place.
-    pub fn new(state: State, log: LogWriter, metrics: Metrics) -> Arc<Self> {
-        Arc::new(Self { state: arc_swap::ArcSwap::from_pointee(state), log, metrics })
+    pub fn new(state: State, log: LogWriter, metrics: Metrics, tracer: Tracer) -> Arc<Self> {
+        Arc::new(Self { state: arc_swap::ArcSwap::from_pointee(state), log, metrics, tracer })
     }
 }

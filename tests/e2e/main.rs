@@ -19,6 +19,7 @@ mod export_pulp;
 mod forward_token;
 mod htpasswd;
 mod identity;
+mod metrics;
 mod names;
 mod oras;
 mod podman;

@@ -11,3 +11,4 @@ mod counting;
 mod deployed;
 mod documented;
 mod scrape;
+mod traces;

@@ -29,7 +29,11 @@ pub async fn keep_probing(upstream: Arc<Upstream>, status: UpstreamStatus) {
         probes.spawn(watch(Arc::clone(&upstream), Arc::clone(endpoint), index, Arc::clone(&board)));
     }
     if let Some(tls) = &upstream.tls {
-        probes.spawn(super::tls::keep_fresh(Arc::clone(tls), Arc::clone(&upstream.settings.name)));
+        probes.spawn(super::tls::keep_fresh(
+            Arc::clone(tls),
+            Arc::clone(&upstream.settings.name),
+            upstream.settings.metrics.clone(),
+        ));
     }
     while probes.join_next().await.is_some() {}
 }

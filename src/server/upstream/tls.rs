@@ -13,6 +13,8 @@ use rustls_pki_types::pem::{self, PemObject as _};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use super::settings::{IdentityFiles, TlsSettings};
+use crate::certificate::Certificate;
+use crate::metrics::{Expiry, UpstreamMetrics, Usage};
 use crate::watch::Watch;
 
 /// How often the files are looked at.
@@ -100,6 +102,20 @@ impl Tls {
         Ok(())
     }
 
+    /// When the certificates in its files end.
+    fn expiries(&self) -> Vec<Expiry> {
+        let TlsSettings { ca, identity, .. } = &self.settings;
+        let cert = identity.as_ref().map(|identity| (Usage::UpstreamClient, &identity.cert));
+        let files = ca.as_ref().map(|ca| (Usage::UpstreamCa, ca)).into_iter().chain(cert);
+        let of_file = |(usage, path): (Usage, &PathBuf)| {
+            let read = certificates(path).unwrap_or_default();
+            let parsed = read.iter().filter_map(|der| Certificate::parse(der).ok()).collect::<Vec<_>>();
+            let name = path.display().to_string();
+            parsed.into_iter().map(move |certificate| Expiry { usage, name: name.clone(), at: certificate.not_after })
+        };
+        files.flat_map(of_file).collect()
+    }
+
     /// The files that it reads.
     pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
         let TlsSettings { ca, identity, .. } = &self.settings;
@@ -121,14 +137,17 @@ impl Tls {
     }
 }
 
-/// Reads the files again whenever one of them changes.
-pub(super) async fn keep_fresh(tls: Arc<Tls>, name: Arc<str>) {
+/// Reads the files again whenever one of them changes, and says when the certificates in them end.
+pub(super) async fn keep_fresh(tls: Arc<Tls>, name: Arc<str>, metrics: UpstreamMetrics) {
     let watch = Watch::new(tls.files().map(Path::to_owned));
     loop {
         // They were read before they were watched: the first time counts as a change.
         let fresh = Arc::clone(&tls);
-        match tokio::task::spawn_blocking(move || fresh.reload()).await {
-            Ok(Ok(())) => tracing::debug!(upstream = &*name, "has read the files of its `tls`"),
+        match tokio::task::spawn_blocking(move || fresh.reload().map(|()| fresh.expiries())).await {
+            Ok(Ok(expiries)) => {
+                tracing::debug!(upstream = &*name, "has read the files of its `tls`");
+                metrics.expiries(expiries);
+            }
             Ok(Err(error)) => tracing::error!(upstream = &*name, "keeps the files of its `tls` as they were: {error}"),
             // A panic there is a defect, and no change.
             Err(_) => {}
