@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use super::Expiry;
 use super::cells::{Counters, Level, Times};
 use super::labels::{Answer, Link, Outcome, Retry};
 
@@ -48,14 +49,12 @@ impl<T: Default> Names<T> {
 #[derive(Clone, Debug, Default)]
 pub struct UpstreamMetrics(pub(super) Arc<OfUpstream>);
 
-/// Two are equal when they count together.
+/// Handles are the same where they count together.
 impl PartialEq for UpstreamMetrics {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }
-
-impl Eq for UpstreamMetrics {}
 
 #[derive(Debug, Default)]
 pub(super) struct OfUpstream {
@@ -68,6 +67,7 @@ pub(super) struct OfUpstream {
     pub(super) retries: Counters<(Retry,)>,
     pub(super) retries_refused: Counters<()>,
     pub(super) addresses: Names<OfAddress>,
+    pub(super) expiries: Mutex<Vec<Expiry>>,
 }
 
 impl UpstreamMetrics {
@@ -109,6 +109,11 @@ impl UpstreamMetrics {
     /// A request would have been sent once more, but the budget for that is spent.
     pub fn retry_refused(&self) {
         self.0.retries_refused.count(());
+    }
+
+    /// All certificates that connections to it rest on, in place of what was said before.
+    pub fn expiries(&self, list: Vec<Expiry>) {
+        *self.0.expiries.lock().unwrap_or_else(PoisonError::into_inner) = list;
     }
 
     /// One of its addresses, as the configuration has it.
