@@ -2,7 +2,7 @@
 
 use super::StartError;
 use crate::config::Config;
-use crate::keys::{self, KeyFileError, KeyRing, LoadedKey, RingError};
+use crate::keys::{self, KeyFileError, KeyRing, LoadedKey, RingError, SIGNING_KEY_FILE, SigningKey};
 
 /// The keys of a configuration: those of `token.keys`, or the one in `state_dir`, which is made when there is none.
 pub fn load_keys(config: &Config) -> Result<Vec<LoadedKey>, KeyFileError> {
@@ -22,6 +22,18 @@ pub fn key_ring(config: &Config) -> Result<KeyRing, StartError> {
     let loaded = load_keys(config)?;
     loaded.iter().for_each(tell_key);
     Ok(ring_of(config, loaded)?)
+}
+
+/// The ring at a reload. A gateway that signs with the key of its `state_dir` goes on with that, also where its file has gone: another
+/// key would end every token.
+pub(super) fn reloaded_key_ring(config: &Config, own: Option<&KeyRing>) -> Result<KeyRing, StartError> {
+    let file = config.server.state_dir.join(SIGNING_KEY_FILE);
+    let Some(own) = own.filter(|_| config.token.keys.is_empty() && !file.exists()) else {
+        return key_ring(config);
+    };
+    tracing::warn!(path = %file.display(), "the signing key has gone; it is used on, but after a restart there will be another");
+    let key = SigningKey::from_pem(own.signing().key().to_pem()?.expose())?;
+    Ok(KeyRing::new(vec![key], config.token.key_id, config.token.x5c)?)
 }
 
 fn tell_key(loaded: &LoadedKey) {

@@ -48,6 +48,13 @@ impl<T: Default> Names<T> {
 #[derive(Clone, Debug, Default)]
 pub struct UpstreamMetrics(pub(super) Arc<OfUpstream>);
 
+/// Handles are the same where they count together.
+impl PartialEq for UpstreamMetrics {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct OfUpstream {
     pub(super) requests: Counters<(Outcome,)>,

@@ -239,7 +239,8 @@ impl Shared {
         let mut queue = self.lock();
         queue.failing = true;
         let nothing = |queue: &mut Queue| !queue.closed && !queue.reopen;
-        let (mut queue, _) = self.ready.wait_timeout_while(queue, AGAIN, nothing).unwrap_or_else(PoisonError::into_inner);
+        let (mut queue, _) =
+            self.ready.wait_timeout_while(queue, AGAIN, nothing).unwrap_or_else(PoisonError::into_inner);
         match (queue.closed, std::mem::take(&mut queue.reopen)) {
             (true, _) => Again::Never,
             (false, true) => Again::Elsewhere,
