@@ -1,12 +1,18 @@
 //! From a configuration to a running gateway: the only place where the parts are wired together.
 //!
 //! There is one file for each thing that is wired: `keys`, `chain` (who people are), `routes` and `upstreams`, `state` (all that a
-//! request is judged by), `settings` of the server, `logs`. Here they are started, in order.
+//! request is judged by), `settings` of the server, `logs`. Here they are started, in order; `reload` does it again, from a `file`
+//! that changed, with what is `kept` of the state before and what is `fixed`.
 
 mod chain;
 mod error;
+mod file;
+mod fixed;
+mod kept;
 mod keys;
 mod logs;
+mod probes;
+mod reload;
 mod routes;
 mod settings;
 mod state;
@@ -14,11 +20,16 @@ mod upstreams;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use error::StartError;
+pub use file::ConfigFile;
+use fixed::Fixed;
+use kept::Kept;
 pub use keys::{key_ring, load_keys, ring_of};
 pub use logs::log_format;
+use probes::Probes;
+use reload::Reloads;
+use state::Built;
 
 use crate::access_log::LogWriter;
 use crate::clock::Clock;
@@ -27,18 +38,15 @@ use crate::keys::KeyRing;
 use crate::lifecycle::Running;
 use crate::metrics::Metrics;
 use crate::server::admin::{AdminServer, Pages};
-use crate::server::connection::{ConnectionInfo, ConnectionSettings};
+use crate::server::connection::{ConnectionInfo, LiveSettings};
 use crate::server::listener::{Address, Bound, Inherited, Listeners};
 use crate::server::shutdown::Shutdown;
 use crate::server::tls::{Prepared, Tls};
 use crate::server::worker::Workers;
-use crate::server::{Gateway, Serves, Shared, keep_probing};
+use crate::server::{Gateway, Serves, Shared};
 use crate::status::Status;
 use crate::telemetry::Tracer;
 use crate::watch::Watch;
-
-/// How often certificates are looked at.
-const WATCHED_EVERY: Duration = Duration::from_secs(2);
 
 /// A gateway that listens.
 #[derive(Debug)]
@@ -51,15 +59,15 @@ pub struct Started {
     pub log: LogWriter,
 }
 
-/// Builds everything and begins to listen.
-pub fn start(config: Config, ring: KeyRing) -> Result<Started, StartError> {
+/// Builds everything and begins to listen. `file` is where the configuration was read from, if a reload is to read it again.
+pub fn start(config: Config, ring: KeyRing, file: Option<ConfigFile>) -> Result<Started, StartError> {
     let mut addresses: Vec<Address> = config.server.listen.iter().map(|listener| listener.address.clone()).collect();
     let passed_on = addresses.iter().any(|address| matches!(address, Address::Inherited(_)));
     // Before there are threads.
     let inherited = if passed_on { Inherited::from_environment() } else { Inherited::none() };
     let log = LogWriter::start(&logs::log_settings(&config.log))?;
     let tracer = config.tracing.clone().map_or_else(|| Ok(Tracer::default()), Tracer::start)?;
-    let metrics = Metrics::new();
+    let (status, metrics) = (Status::new(), Metrics::new());
     let settings = settings::connection_settings(&config, &metrics);
     let tls = tls(&config, &metrics)?;
     let secured = tls.as_ref().map_or_else(Vec::new, |tls| settings::secured(&config, tls));
@@ -67,27 +75,37 @@ pub fn start(config: Config, ring: KeyRing) -> Result<Started, StartError> {
     let main_addresses = addresses.len();
     addresses.extend(config.token.listen.map(Address::from));
     let admin_address = config.admin.as_ref().map(|admin| admin.listen);
-    let drain_timeout = config.server.drain_timeout;
+    let (timing, fixed) = (reload::timing(&config), Fixed::of(&config));
 
-    let status = Status::new();
-    let (state, probes) = state::state(config, ring, &status, &metrics)?;
+    let Built { state, kept, own_key, upstreams } = state::state(config, ring, &Kept::default(), &metrics)?;
     let listeners = Listeners::open(&addresses, inherited, workers)?.secured(secured);
     let pages = Pages { status: status.clone(), metrics: metrics.clone(), log: log.clone() };
-    // What probes and Prometheus do is no traffic.
-    let uncounted = ConnectionSettings { metrics: None, ..settings.clone() };
-    let admin = admin_address.map(|address| AdminServer::start(address, uncounted, pages)).transpose()?;
+    let admin_settings = LiveSettings::from(settings::of_admin(&settings));
+    let admin = admin_address.map(|address| AdminServer::start(address, admin_settings.clone(), pages)).transpose()?;
+    // Not ready before each has been asked once.
+    for upstream in &upstreams {
+        status.upstream(&upstream.settings().name);
+    }
     metrics.configured(Clock::System.now());
-    let shared = Shared::new(state, log.clone(), metrics, tracer);
+    let shared = Shared::new(state, log.clone(), metrics.clone(), tracer);
+    let settings = LiveSettings::from(settings);
+    let probes = Probes::new(status.clone());
+    let configuration = Reloads {
+        file,
+        fixed,
+        kept,
+        own_key,
+        upstreams,
+        probes,
+        tls,
+        shared: Arc::clone(&shared),
+        settings: settings.clone(),
+        admin_settings,
+        status: status.clone(),
+        metrics,
+    };
     let shutdown = Shutdown::new();
-    let workers = Workers::start("worker", listeners, settings, &shutdown, move |worker| {
-        if worker == 0 {
-            for (upstream, status) in &probes {
-                tokio::spawn(keep_probing(Arc::clone(upstream), status.clone()));
-            }
-            if let Some(tls) = &tls {
-                tokio::spawn(Arc::clone(tls).follow(WATCHED_EVERY));
-            }
-        }
+    let workers = Workers::start("worker", listeners, settings, &shutdown, move |_worker| {
         let shared = Arc::clone(&shared);
         move |connection: &ConnectionInfo| {
             let serves = if connection.listener < main_addresses { Serves::Everything } else { Serves::TokensOnly };
@@ -96,7 +114,8 @@ pub fn start(config: Config, ring: KeyRing) -> Result<Started, StartError> {
         }
     })?;
     let addresses = workers.bound().to_vec();
-    Ok(Started { running: Running { workers, shutdown, admin, status, drain_timeout }, addresses, log })
+    let configuration = Box::new(configuration);
+    Ok(Started { running: Running { workers, shutdown, admin, status, timing, configuration }, addresses, log })
 }
 
 /// TLS with the certificates of the configuration, where there are any.

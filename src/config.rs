@@ -7,7 +7,7 @@
 //! found, `mask` keeps secrets out of that, and `lint` holds the warnings that need to see several sections.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
@@ -93,6 +93,9 @@ pub struct Config {
     pub tracing: Option<TraceSettings>,
     /// `[limits]`.
     pub limits: Limits,
+    /// Files that it names and depends on: secrets and keys. Those that are read again by themselves, as htpasswd files are, are not
+    /// among them.
+    pub files: BTreeSet<PathBuf>,
 }
 
 impl Config {
@@ -170,9 +173,12 @@ fn check(
         lint::file_modes(&reader, path);
     }
     let failed = reader.has_errors();
-    let report = Report::new(reader.into_diagnostics());
+    let report = Report::new(reader.finish());
     match config {
-        Some(config) if !failed => Ok((config, report)),
+        Some(mut config) if !failed => {
+            config.files.clone_from(report.files());
+            Ok((config, report))
+        }
         _ => Err(report),
     }
 }
@@ -191,7 +197,7 @@ fn broken(
     let hint = "strings are in quotes, lists in [ ], and each key and each [section] stands once";
     let message = error.message().trim_end_matches(", expected nothing");
     reader.error("syntax", span, format!("this is no TOML: {message}"), hint);
-    Report::new(reader.into_diagnostics())
+    Report::new(reader.finish())
 }
 
 /// Reads every section; none when one of them is wrong.
@@ -271,6 +277,7 @@ fn sections<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>, lints: bool) -> 
         log,
         tracing,
         limits,
+        files: BTreeSet::new(),
     })
 }
 

@@ -2,10 +2,15 @@
 //!
 //! Only the shared state is here. Who listens, drains or checks upstreams reports it; who asks is the admin listener.
 
+mod configuration;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::SystemTime;
+
+use configuration::Configuration;
 
 /// The state of one gateway process. Clones are the same state.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +21,7 @@ struct State {
     listening: AtomicBool,
     draining: AtomicBool,
     upstreams: RwLock<BTreeMap<Arc<str>, Health>>,
+    configuration: Mutex<Configuration>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +53,17 @@ impl Status {
     /// Says that the gateway is ending. There is no way back.
     pub fn set_draining(&self) {
         self.0.draining.store(true, Relaxed);
+    }
+
+    /// Says that the configuration on disk is in force, but for some keys, such as `server.listen`, which wait for a restart.
+    pub fn set_configured(&self, waiting: Vec<&'static str>) {
+        self.0.configuration.lock().unwrap_or_else(PoisonError::into_inner).applied(waiting);
+    }
+
+    /// Says that the configuration on disk is not in force, and why: one line for an operator, without secrets. That is no reason
+    /// not to send requests here: they are answered by the one before.
+    pub fn set_misconfigured(&self, why: &str, now: SystemTime) {
+        self.0.configuration.lock().unwrap_or_else(PoisonError::into_inner).refused(why, now);
     }
 
     /// The slot of the upstream `name`, for whoever checks it. A new one counts as not answering until its first check; asking
@@ -88,6 +105,7 @@ impl Status {
                 Health::InPart(reason) | Health::Unhealthy(reason) => lines.push(format!("upstream {name}: {reason}")),
             }
         }
+        lines.extend(self.0.configuration.lock().unwrap_or_else(PoisonError::into_inner).lines());
         Readiness { ready: listening && !draining && answering, lines }
     }
 
@@ -186,6 +204,18 @@ mod tests {
         // The same name is the same slot, and asking for it does not reset it.
         status.upstream("second").set_healthy();
         assert!(status.readiness().is_ready());
+    }
+
+    #[test]
+    fn a_wrong_configuration_on_disk_is_told_and_changes_nothing() {
+        let status = Status::new();
+        status.set_listening(true);
+        status.set_misconfigured("gateway.toml:1:1: unknown key", std::time::UNIX_EPOCH);
+        let readiness = status.readiness();
+        assert!(readiness.is_ready());
+        assert!(readiness.to_string().starts_with("ready\nconfiguration: what is on disk is invalid"), "{readiness}");
+        status.set_configured(vec![]);
+        assert_eq!(status.readiness().to_string(), "ready\n");
     }
 
     #[test]

@@ -73,17 +73,27 @@ impl Watch {
         watch
     }
 
-    /// Watches these files from now on. Of those that were watched already, what was seen stays known; new ones are looked at.
-    pub fn set(&self, files: impl IntoIterator<Item = PathBuf>) {
+    /// Watches these files from now on, and no others. Of those that were watched already, what was seen stays known. Says whether there
+    /// are new ones, which are looked at now: who read them before reads them again.
+    pub fn set(&self, files: impl IntoIterator<Item = PathBuf>) -> bool {
         let wanted: BTreeSet<PathBuf> = files.into_iter().collect();
         let mut looked = self.looked();
         looked.files.retain(|seen| wanted.contains(&seen.path));
         looked.changed.retain(|path| wanted.contains(path));
-        for path in wanted {
+        drop(looked);
+        self.add(wanted)
+    }
+
+    /// As [`Watch::set`], beside those that are watched already.
+    pub fn add(&self, files: impl IntoIterator<Item = PathBuf>) -> bool {
+        let mut looked = self.looked();
+        let before = looked.files.len();
+        for path in files {
             if !looked.files.iter().any(|seen| seen.path == path) {
                 looked.files.push(Seen::new(path));
             }
         }
+        looked.files.len() > before
     }
 
     /// Looks at every file. Yields those that changed since they were told of last, or seen first.
@@ -312,7 +322,8 @@ mod tests {
         for file in [&kept, &gone, &new] {
             fs::write(file, "2").unwrap();
         }
-        watch.set([kept.clone(), new.clone()]);
+        assert!(watch.set([kept.clone(), new.clone()]));
+        assert!(!watch.set([kept.clone(), new.clone()]));
         assert_eq!(watch.look(), set(&[&kept]));
         fs::write(&new, "3").unwrap();
         assert_eq!(watch.look(), set(&[&new]));

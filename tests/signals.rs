@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use tidegate::access_log::LogWriter;
-use tidegate::lifecycle::{self, Ended, Running};
+use tidegate::lifecycle::{self, Configuration, Ended, Running, Timing};
 use tidegate::metrics::Metrics;
 use tidegate::server::admin::{AdminServer, Pages};
 use tidegate::server::connection::{ConnectionInfo, ConnectionSettings};
@@ -21,6 +21,7 @@ use tidegate::server::listener::Listeners;
 use tidegate::server::shutdown::Shutdown;
 use tidegate::server::worker::Workers;
 use tidegate::status::Status;
+use tidegate::watch::Watch;
 use tower_service::Service;
 
 #[derive(Clone)]
@@ -40,6 +41,23 @@ impl<B> Service<Request<B>> for Hello {
     }
 }
 
+struct Asked(std::sync::mpsc::Sender<&'static str>);
+
+impl Configuration for Asked {
+    fn reload(&mut self) -> Result<Timing, String> {
+        self.0.send("reload").unwrap();
+        Err("nothing to read".to_owned())
+    }
+
+    fn reopen_logs(&mut self) {
+        self.0.send("reopen logs").unwrap();
+    }
+
+    fn watch(&self) -> Watch {
+        Watch::new([])
+    }
+}
+
 fn get(address: SocketAddr, path: &str) -> String {
     let mut client = TcpStream::connect(address).unwrap();
     write!(client, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
@@ -55,7 +73,7 @@ fn send_to_self(signal: &str) {
 }
 
 #[test]
-fn sighup_is_survived_and_sigterm_ends_with_0() {
+fn sighup_and_sigusr1_are_heard_and_sigterm_ends_with_0() {
     let loopback: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let listeners = Listeners::bind(&[loopback], NonZeroUsize::new(2).unwrap()).unwrap();
     let shutdown = Shutdown::new();
@@ -67,11 +85,17 @@ fn sighup_is_survived_and_sigterm_ends_with_0() {
     let pages = Pages { status: status.clone(), metrics: Metrics::new(), log: LogWriter::off() };
     let admin = AdminServer::start(loopback, ConnectionSettings::default(), pages).unwrap();
     let admin_address = admin.local_addr();
-    let running = Running { workers, shutdown, admin: Some(admin), status, drain_timeout: Duration::from_secs(60) };
+    let timing = Timing { drain_delay: Duration::ZERO, drain_timeout: Duration::from_secs(60) };
+    let (reloaded, reloads) = std::sync::mpsc::channel();
+    let configuration = Box::new(Asked(reloaded));
+    let running = Running { workers, shutdown, admin: Some(admin), status, timing, configuration };
     let ending = std::thread::spawn(move || lifecycle::run(running).unwrap());
 
     while !get(admin_address, "/readyz").starts_with("HTTP/1.1 200 ") {}
-    send_to_self("HUP");
+    for (signal, task) in [("HUP", "reload"), ("USR1", "reopen logs")] {
+        send_to_self(signal);
+        assert_eq!(reloads.recv_timeout(Duration::from_secs(60)), Ok(task));
+    }
     assert!(get(address, "/").ends_with("hello"));
     send_to_self("TERM");
     let ended = ending.join().unwrap();

@@ -10,14 +10,15 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::metrics::Metrics;
 
-/// How many checks of passwords may wait for each that runs, before log-ins are answered with 429.
-const WAITING: usize = 8;
 /// How many verified passwords are remembered.
 const REMEMBERED: usize = 10_000;
 
-pub(super) fn chain(config: &Config, clock: &Clock, metrics: &Metrics) -> Result<Chain, StartError> {
-    let at_once = config.limits.password_hashing;
-    let hasher = Arc::new(Hasher::new(at_once, at_once * WAITING));
+pub(super) fn chain(
+    config: &Config,
+    clock: &Clock,
+    hasher: Arc<Hasher>,
+    metrics: &Metrics,
+) -> Result<Chain, StartError> {
     let mut members: Vec<Box<dyn Member>> = Vec::new();
     let mut certificates = None;
     for member in &config.authn {

@@ -3,7 +3,7 @@
 use super::StartError;
 use crate::certificate::Certificate;
 use crate::config::Config;
-use crate::keys::{self, KeyFileError, KeyRing, LoadedKey, RingError, RingKey};
+use crate::keys::{self, KeyFileError, KeyRing, LoadedKey, RingError, RingKey, SIGNING_KEY_FILE, SigningKey};
 use crate::metrics::{Expiry, Usage};
 
 /// The keys of a configuration: those of `token.keys`, or the one in `state_dir`, which is made when there is none.
@@ -38,6 +38,18 @@ pub(super) fn expiries(ring: &KeyRing) -> Vec<Expiry> {
         parsed.map(expiry).collect::<Vec<_>>()
     };
     ring.iter().flat_map(of_key).collect()
+}
+
+/// The ring at a reload. A gateway that signs with the key of its `state_dir` goes on with that, also where its file has gone: another
+/// key would end every token.
+pub(super) fn reloaded_key_ring(config: &Config, own: Option<&KeyRing>) -> Result<KeyRing, StartError> {
+    let file = config.server.state_dir.join(SIGNING_KEY_FILE);
+    let Some(own) = own.filter(|_| config.token.keys.is_empty() && !file.exists()) else {
+        return key_ring(config);
+    };
+    tracing::warn!(path = %file.display(), "the signing key has gone; it is used on, but after a restart there will be another");
+    let key = SigningKey::from_pem(own.signing().key().to_pem()?.expose())?;
+    Ok(KeyRing::new(vec![key], config.token.key_id, config.token.x5c)?)
 }
 
 fn tell_key(loaded: &LoadedKey) {

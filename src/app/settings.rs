@@ -59,3 +59,8 @@ pub(super) fn secured(config: &Config, tls: &Arc<Tls>) -> Vec<Option<Secured>> {
     let of_tokens = config.token.listen.map(|_| Some(Secured { tls: Arc::clone(tls), over_unix: false }));
     config.server.listen.iter().map(of).chain(of_tokens).collect()
 }
+
+/// Those of the admin listener: what probes and Prometheus do is no traffic, is not bounded like it, and comes without PROXY headers.
+pub(super) fn of_admin(settings: &ConnectionSettings) -> ConnectionSettings {
+    ConnectionSettings { metrics: None, entrance: EntranceSettings::default(), ..settings.clone() }
+}

@@ -4,40 +4,50 @@ use std::sync::Arc;
 
 use super::StartError;
 use super::chain::chain;
+use super::kept::Kept;
 use super::keys;
 use super::routes::routes;
 use super::settings;
-use super::upstreams::{Probes, probes, upstreams};
+use super::upstreams::{upstreams, used};
 use crate::authz::Rules;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::identity::StripList;
 use crate::keys::KeyRing;
 use crate::metrics::{Metrics, Usage};
-use crate::server::{Markers, PublicName, PublicNames, State};
-use crate::status::Status;
+use crate::server::{Markers, PublicName, PublicNames, State, Upstream};
 use crate::token::{self, Cache, Issuer, Verifier};
 
-pub(super) fn state(
-    config: Config,
-    ring: KeyRing,
-    status: &Status,
-    metrics: &Metrics,
-) -> Result<(State, Probes), StartError> {
+/// A state, and what belongs to it.
+pub(super) struct Built {
+    pub(super) state: State,
+    /// What the next state gets.
+    pub(super) kept: Kept,
+    /// The keys, if they are not those of `token.keys` but the one of `state_dir`.
+    pub(super) own_key: Option<Arc<KeyRing>>,
+    /// The upstreams that a route leads to.
+    pub(super) upstreams: Vec<Arc<Upstream>>,
+}
+
+/// Builds a state with what is kept of the one before. Nothing that serves is touched by it.
+pub(super) fn state(config: Config, ring: KeyRing, kept: &Kept, metrics: &Metrics) -> Result<Built, StartError> {
     let clock = Clock::System;
     let ring = Arc::new(ring);
     metrics.expiries(Usage::SigningKey, keys::expiries(&ring));
+    let own_key = config.token.keys.is_empty().then(|| Arc::clone(&ring));
+    let mut kept = kept.clone();
     let token = token::Settings {
         issuer: config.token.issuer.clone(),
         services: config.token.services.clone(),
         ttl: config.token.ttl,
         api_ttl: config.api.token_ttl.unwrap_or(config.token.ttl),
     };
-    let chain = chain(&config, &clock, metrics)?;
+    let chain = chain(&config, &clock, kept.hasher(&config), metrics)?;
     let names = names(&config);
-    let upstreams = upstreams(&config, &names, metrics)?;
+    let upstreams = upstreams(&config, &names, &mut kept, metrics)?;
+    kept.forget_others(&config);
     let routes = routes(&config, &upstreams)?;
-    let probes = probes(&config, &upstreams, status);
+    let upstreams = used(&config, &upstreams);
     // What a key says it says to us; whatever the route, no upstream learns of it.
     let strip = config.identity.strip.iter().chain([&config.api.key_header]);
     let strip = StripList::new(&config.identity.header, strip);
@@ -63,7 +73,7 @@ pub(super) fn state(
         form_timeout: config.server.header_timeout,
         clock,
     };
-    Ok((state, probes))
+    Ok(Built { state, kept, own_key, upstreams })
 }
 
 fn names(config: &Config) -> PublicNames {

@@ -1,4 +1,4 @@
-//! Upstreams: their settings, their probes, and what they are told by themselves.
+//! Upstreams: their settings, and what they are told by themselves.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use http::HeaderValue;
 use zeroize::Zeroizing;
 
 use super::StartError;
+use super::kept::Kept;
 use crate::config::{self, Config, CreateUsers, Kind, UpstreamUrl, UserAccount};
 use crate::identity::{IdentityHeader, NameRules};
 use crate::jq::Filter;
@@ -19,10 +20,6 @@ use crate::server::{
     Account, Address, BoundSettings, HealthSettings, IdentityFiles, Newcomers, PassedHeader, PublicNames,
     RetrySettings, SpoolSettings, TlsSettings, Upstream, UpstreamSettings,
 };
-use crate::status::{Status, UpstreamStatus};
-
-/// Upstreams to be probed.
-pub(super) type Probes = Vec<(Arc<Upstream>, UpstreamStatus)>;
 
 /// An upstream as routes need it.
 pub(super) struct Wired<'a> {
@@ -37,6 +34,7 @@ pub(super) struct Wired<'a> {
 pub(super) fn upstreams<'a>(
     config: &'a Config,
     names: &PublicNames,
+    kept: &mut Kept,
     metrics: &Metrics,
 ) -> Result<Vec<Wired<'a>>, StartError> {
     let wire = |(index, configured): (usize, &'a config::Upstream)| {
@@ -45,7 +43,7 @@ pub(super) fn upstreams<'a>(
             let failed = |source| StartError::Spool { directory: spool.directory.clone(), source };
             spool.prepare().map_err(failed)?;
         }
-        let running = Upstream::new(settings, config.server.workers).map_err(|error| StartError::UpstreamTls {
+        let running = kept.upstream(settings, config.server.workers).map_err(|error| StartError::UpstreamTls {
             upstream: Arc::clone(&configured.name),
             source: error.into(),
         })?;
@@ -60,10 +58,10 @@ pub(super) fn upstreams<'a>(
 }
 
 /// Those that a route leads to.
-pub(super) fn probes(config: &Config, upstreams: &[Wired<'_>], status: &Status) -> Probes {
+pub(super) fn used(config: &Config, upstreams: &[Wired<'_>]) -> Vec<Arc<Upstream>> {
     let is_used = |index| config.routes.iter().any(|route| route.upstream == index);
     let used = upstreams.iter().enumerate().filter(|(index, _)| is_used(*index));
-    used.map(|(_, upstream)| (Arc::clone(&upstream.running), status.upstream(&upstream.configured.name))).collect()
+    used.map(|(_, upstream)| Arc::clone(&upstream.running)).collect()
 }
 
 fn newcomers(

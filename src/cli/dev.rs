@@ -42,9 +42,9 @@ pub struct Args {
 /// Serves until the end.
 pub fn run(args: &Args) -> ExitCode {
     match prepare(args) {
-        Ok((config, ring, password)) => {
-            serve::serve(config, ring, |gateway| tell(args, gateway.addresses.first().and_then(Bound::tcp), &password))
-        }
+        Ok((config, ring, password)) => serve::serve(config, ring, None, |gateway| {
+            tell(args, gateway.addresses.first().and_then(Bound::tcp), &password)
+        }),
         Err(why) => {
             // With standard error closed, only the exit code is left to tell.
             let _ = writeln!(std::io::stderr(), "tidegate: {why}");

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::CONFIG;
 use super::console::{NO, USAGE};
+use crate::app::ConfigFile;
 use crate::config::Config;
 use crate::keys::KeyRing;
 use crate::{app, lifecycle, telemetry};
@@ -16,8 +17,9 @@ const FLUSH: Duration = Duration::from_secs(5);
 
 /// Run the gateway until SIGTERM or SIGINT
 ///
-/// On the first signal it stops accepting, finishes the requests under way (`server.drain_timeout` at most) and exits; on a second
-/// one it exits at once. Events go to standard error, request and audit lines where `[log]` says (standard output by default).
+/// On the first signal it says that it is not ready (for `server.drain_delay`), stops accepting, finishes the requests under way
+/// (`server.drain_timeout` at most) and exits; on a second one it exits at once. On SIGHUP, and when the configuration or a file
+/// that it names changes, it reads them again, and puts them in force if they are valid. Events go to standard error, request and audit lines where `[log]` says (standard output by default).
 ///
 /// Exit codes: 0 ended by a signal and drained; 1 it could not start, or requests were cut; 2 the configuration is wrong.
 #[derive(Debug, clap::Args)]
@@ -29,7 +31,8 @@ pub struct Args {
 
 /// Serves until the end.
 pub fn run(args: &Args) -> ExitCode {
-    let config = match Config::load(&args.config) {
+    let mut file = ConfigFile::new(args.config.clone());
+    let config = match file.load() {
         Ok(config) => config,
         Err(report) => return fail(USAGE, &report),
     };
@@ -37,14 +40,19 @@ pub fn run(args: &Args) -> ExitCode {
         return fail(USAGE, &error);
     }
     match app::key_ring(&config) {
-        Ok(ring) => serve(config, ring, |_| {}),
+        Ok(ring) => serve(config, ring, Some(file), |_| {}),
         Err(error) => fail(NO, &error),
     }
 }
 
-/// Serves with these keys; `started` hears where it listens.
-pub(super) fn serve(config: Config, ring: KeyRing, started: impl FnOnce(&app::Started)) -> ExitCode {
-    let gateway = match app::start(config, ring) {
+/// Serves with these keys, by a configuration that was read from `file` if that is to be read again; `started` hears where it listens.
+pub(super) fn serve(
+    config: Config,
+    ring: KeyRing,
+    file: Option<ConfigFile>,
+    started: impl FnOnce(&app::Started),
+) -> ExitCode {
+    let gateway = match app::start(config, ring, file) {
         Ok(gateway) => gateway,
         Err(error) => return fail(NO, &error),
     };

@@ -279,6 +279,7 @@ impl<'a> Item<'a> {
 
     fn content(&self) -> Option<Secret> {
         let path = self.path()?;
+        self.reader.note_file(&path);
         match std::fs::read_to_string(&path) {
             Ok(text) => {
                 self.reader.note_secret_file(&path, self.span);

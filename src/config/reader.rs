@@ -3,6 +3,7 @@
 //! Nothing here stops at the first problem: a getter reports what is wrong and yields nothing, and the caller goes on.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,6 +31,8 @@ pub(super) struct Reader<'a> {
     secret_files: RefCell<Vec<(PathBuf, Span)>>,
     /// Files of TLS.
     tls_files: RefCell<Vec<NamedFile>>,
+    /// Files whose content the configuration depends on.
+    files: RefCell<BTreeSet<PathBuf>>,
 }
 
 impl<'a> Reader<'a> {
@@ -42,6 +45,7 @@ impl<'a> Reader<'a> {
             inline_secret: Cell::new(None),
             secret_files: RefCell::default(),
             tls_files: RefCell::default(),
+            files: RefCell::default(),
         }
     }
 
@@ -90,8 +94,15 @@ impl<'a> Reader<'a> {
         self.tls_files.borrow().clone()
     }
 
-    pub(super) fn into_diagnostics(self) -> Vec<Diagnostic> {
-        self.diagnostics.into_inner()
+    /// Notes a file that the configuration is another one without: it is read again with it. Whether the file can be read does not
+    /// matter here.
+    pub(super) fn note_file(&self, path: &Path) {
+        self.files.borrow_mut().insert(path.to_owned());
+    }
+
+    /// What was found, and the files that were noted.
+    pub(super) fn finish(self) -> (Vec<Diagnostic>, BTreeSet<PathBuf>) {
+        (self.diagnostics.into_inner(), self.files.into_inner())
     }
 
     /// Notes a secret that stands in the file itself.

@@ -1,6 +1,8 @@
 //! What is wrong with a configuration, as it is told to the operator.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -45,6 +47,17 @@ pub struct Place {
     pub caret: usize,
     /// Carets; at least 1.
     pub caret_width: usize,
+}
+
+impl Diagnostic {
+    /// What is wrong, on one line that begins with where: `gateway.toml:12:5: unknown key …`.
+    pub fn headline(&self) -> String {
+        let Self { file, message, .. } = self;
+        match &self.place {
+            Some(Place { line, column, .. }) => format!("{file}:{line}:{column}: {message}"),
+            None => format!("{file}: {message}"),
+        }
+    }
 }
 
 impl fmt::Display for Diagnostic {
@@ -98,17 +111,18 @@ impl Serialize for Diagnostic {
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     diagnostics: Vec<Diagnostic>,
+    files: BTreeSet<PathBuf>,
     unreadable: bool,
 }
 
 impl Report {
-    pub(super) fn new(mut diagnostics: Vec<Diagnostic>) -> Self {
+    pub(super) fn new((mut diagnostics, files): (Vec<Diagnostic>, BTreeSet<PathBuf>)) -> Self {
         diagnostics.sort_by_key(|diagnostic| {
             let position = diagnostic.place.as_ref().map(|place| (place.line, place.column));
             (diagnostic.severity, position)
         });
         diagnostics.dedup();
-        Self { diagnostics, unreadable: false }
+        Self { diagnostics, files, unreadable: false }
     }
 
     /// The report of a file that could not be read.
@@ -121,12 +135,17 @@ impl Report {
             place: None,
             hint: Some("name an existing file with --config, and let the gateway's user read it".into()),
         };
-        Self { diagnostics: vec![diagnostic], unreadable: true }
+        Self { diagnostics: vec![diagnostic], files: BTreeSet::new(), unreadable: true }
     }
 
     /// Errors first, then warnings, each in file order.
     pub fn diagnostics(&self) -> &[Diagnostic] {
         &self.diagnostics
+    }
+
+    /// The files that the file names and depends on, as far as it could be read: once one of them changes, all of this may be otherwise.
+    pub fn files(&self) -> &BTreeSet<PathBuf> {
+        &self.files
     }
 
     /// Whether any of it is an error.

@@ -39,8 +39,12 @@ pub struct Server {
     pub idle_timeout: Duration,
     /// How long a request or response body may stand still (default 60 s).
     pub body_idle_timeout: Duration,
-    /// How long in-flight requests may take to finish after SIGTERM (default 30 s).
+    /// How long to go on serving after SIGTERM, not ready any more, before the drain begins (default: not at all).
+    pub drain_delay: Duration,
+    /// How long in-flight requests may take to finish once the drain has begun (default 30 s).
     pub drain_timeout: Duration,
+    /// Whether the configuration is read again when it or a file that it names changes (default true).
+    pub watch: bool,
 }
 
 /// `[admin]`.
@@ -73,7 +77,9 @@ pub(super) fn server(mut section: Section<'_>) -> Option<Server> {
     let header_timeout = section.duration("header_timeout", Duration::from_secs(15), TIMEOUTS);
     let idle_timeout = section.duration("idle_timeout", Duration::from_secs(75), TIMEOUTS);
     let body_idle_timeout = section.duration("body_idle_timeout", Duration::from_secs(60), TIMEOUTS);
+    let drain_delay = section.duration("drain_delay", Duration::ZERO, Duration::ZERO..=Duration::from_secs(3600));
     let drain_timeout = section.duration("drain_timeout", Duration::from_secs(30), Duration::ZERO..=*TIMEOUTS.end());
+    let watch = section.boolean("watch", true);
     let (reader, header) = (section.reader, section.header);
     section.finish();
     let server = Server {
@@ -91,7 +97,9 @@ pub(super) fn server(mut section: Section<'_>) -> Option<Server> {
         header_timeout,
         idle_timeout,
         body_idle_timeout,
+        drain_delay,
         drain_timeout,
+        watch,
     };
     match tls_item {
         Some(item) => tls::lint(&server, reader, item.key),

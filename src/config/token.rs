@@ -152,6 +152,7 @@ fn key_files(item: &Item<'_>) -> Vec<PathBuf> {
             item.fail("duplicate", "this key is listed twice", "");
         }
         item.reader.note_secret_file(&file, item.span);
+        item.reader.note_file(&file);
         files.push(file);
     }
     files

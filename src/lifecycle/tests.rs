@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 use tower_service::Service;
 
-use super::{Ended, Running, Signal, until_the_end};
+use super::notify::Notifier;
+use super::{Configuration, Ended, Running, Signal, Timing, until_the_end};
 use crate::access_log::LogWriter;
 use crate::metrics::Metrics;
 use crate::server::admin::{AdminServer, Pages};
@@ -27,6 +28,7 @@ use crate::server::listener::Listeners;
 use crate::server::shutdown::Shutdown;
 use crate::server::worker::Workers;
 use crate::status::Status;
+use crate::watch::Watch;
 
 /// Long enough for the slowest machine; reached only by a test that fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -57,8 +59,33 @@ impl Service<Request<Incoming>> for Gate {
     }
 }
 
+/// Counts what is asked of it, and takes its time when it reads again.
+#[derive(Clone)]
+struct Asked {
+    reloads: Arc<Semaphore>,
+    reopened: Arc<Semaphore>,
+    timing: Arc<Mutex<Timing>>,
+    watch: Watch,
+}
+
+impl Configuration for Asked {
+    fn reload(&mut self) -> Result<Timing, String> {
+        self.reloads.add_permits(1);
+        Ok(*self.timing.lock().unwrap())
+    }
+
+    fn reopen_logs(&mut self) {
+        self.reopened.add_permits(1);
+    }
+
+    fn watch(&self) -> Watch {
+        self.watch.clone()
+    }
+}
+
 struct Gateway {
     gate: Gate,
+    asked: Asked,
     address: SocketAddr,
     admin: SocketAddr,
     signals: mpsc::UnboundedSender<Signal>,
@@ -66,6 +93,15 @@ struct Gateway {
 }
 
 fn start(drain_timeout: Duration, worker_panics: bool) -> Gateway {
+    start_with(
+        Timing { drain_delay: Duration::ZERO, drain_timeout },
+        worker_panics,
+        Watch::new([]),
+        Notifier::default(),
+    )
+}
+
+fn start_with(timing: Timing, worker_panics: bool, watch: Watch, notifier: Notifier) -> Gateway {
     let gate = Gate { asked: Arc::new(Semaphore::new(0)), may_answer: Arc::new(Semaphore::new(0)) };
     let loopback: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let listeners = Listeners::bind(&[loopback], NonZeroUsize::new(2).unwrap()).unwrap();
@@ -83,9 +119,12 @@ fn start(drain_timeout: Duration, worker_panics: bool) -> Gateway {
     let admin = AdminServer::start(loopback, ConnectionSettings::default(), pages).unwrap();
     let admin_address = admin.local_addr();
     let (signals, receiver) = mpsc::unbounded_channel();
-    let running = Running { workers, shutdown, admin: Some(admin), status, drain_timeout };
-    let end = tokio::spawn(until_the_end(running, receiver));
-    Gateway { gate, address, admin: admin_address, signals, end }
+    let (reloads, reopened) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let asked = Asked { reloads, reopened, timing: Arc::new(Mutex::new(timing)), watch };
+    let configuration = Box::new(asked.clone());
+    let running = Running { workers, shutdown, admin: Some(admin), status, timing, configuration };
+    let end = tokio::spawn(until_the_end(running, receiver, notifier));
+    Gateway { gate, asked, address, admin: admin_address, signals, end }
 }
 
 impl Gateway {
@@ -158,16 +197,100 @@ async fn a_second_signal_ends_at_once() {
     assert_eq!(gateway.ended().await, Ended::Cut);
 }
 
+/// Waits until something was done once more.
+async fn once(done: &Semaphore) {
+    timeout(PATIENCE, done.acquire()).await.unwrap().unwrap().forget();
+}
+
 #[tokio::test]
-async fn sighup_changes_nothing() {
+async fn sighup_reloads_and_sigusr1_opens_logs_anew() {
     let gateway = start(PATIENCE * 2, false);
     gateway.signals.send(Signal::Reload).unwrap();
-    gateway.until_ready_says("\r\n\r\nready\n").await;
-    gateway.gate.may_answer.add_permits(1);
+    once(&gateway.asked.reloads).await;
+    gateway.signals.send(Signal::ReopenLogs).unwrap();
+    once(&gateway.asked.reopened).await;
     let client = gateway.busy_client().await;
-    gateway.signals.send(Signal::Reload).unwrap();
     gateway.signals.send(Signal::End).unwrap();
-    drop(client);
+    gateway.until_ready_says("draining").await;
+    // Logs go on; the configuration is settled.
+    gateway.signals.send(Signal::Reload).unwrap();
+    gateway.signals.send(Signal::ReopenLogs).unwrap();
+    once(&gateway.asked.reopened).await;
+    assert_eq!(gateway.asked.reloads.available_permits(), 0);
+    gateway.gate.may_answer.add_permits(1);
+    assert!(rest(client).await.unwrap().ends_with("done"));
+    assert_eq!(gateway.ended().await, Ended::Drained);
+}
+
+#[tokio::test]
+async fn files_that_change_together_are_read_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = ["one", "two", "three"].map(|name| dir.path().join(name));
+    let timing = Timing { drain_delay: Duration::ZERO, drain_timeout: PATIENCE };
+    let gateway = start_with(timing, false, Watch::new(files.clone()), Notifier::default());
+    for file in &files {
+        std::fs::write(file, "new").unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    once(&gateway.asked.reloads).await;
+    // A signal after it makes the next one; another between them would have been seen.
+    gateway.signals.send(Signal::Reload).unwrap();
+    once(&gateway.asked.reloads).await;
+    assert_eq!(gateway.asked.reloads.available_permits(), 0);
+    gateway.signals.send(Signal::End).unwrap();
+    assert_eq!(gateway.ended().await, Ended::Drained);
+}
+
+#[tokio::test]
+async fn who_leaves_serves_on_until_the_delay_is_over() {
+    let timing = Timing { drain_delay: PATIENCE * 2, drain_timeout: PATIENCE * 2 };
+    let gateway = start_with(timing, false, Watch::new([]), Notifier::default());
+    gateway.signals.send(Signal::End).unwrap();
+    gateway.until_ready_says("\r\n\r\nnot ready\ndraining").await;
+    gateway.gate.may_answer.add_permits(2);
+    // Each answer is the last of its connection.
+    for _ in 0..2 {
+        let answer = rest(gateway.busy_client().await).await.unwrap();
+        assert!(answer.contains("connection: close") && answer.ends_with("done"), "{answer}");
+    }
+    // A second signal does not wait for the rest of the delay.
+    gateway.signals.send(Signal::End).unwrap();
+    assert_eq!(gateway.ended().await, Ended::Cut);
+}
+
+#[tokio::test]
+async fn a_delay_ends_in_a_drain_as_the_last_reload_said() {
+    let late = Timing { drain_delay: PATIENCE * 2, drain_timeout: PATIENCE * 2 };
+    let soon = Timing { drain_delay: Duration::from_millis(20), ..late };
+    let gateway = start_with(late, false, Watch::new([]), Notifier::default());
+    *gateway.asked.timing.lock().unwrap() = soon;
+    // When the second begins, what the first said counts.
+    for _ in 0..2 {
+        gateway.signals.send(Signal::Reload).unwrap();
+        once(&gateway.asked.reloads).await;
+    }
+    gateway.signals.send(Signal::End).unwrap();
+    assert_eq!(gateway.ended().await, Ended::Drained);
+}
+
+#[tokio::test]
+async fn a_service_manager_hears_of_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let manager = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let heard = async || {
+        let mut buffer = [0; 512];
+        let length = timeout(PATIENCE, manager.recv(&mut buffer)).await.unwrap().unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    };
+    let timing = Timing { drain_delay: Duration::ZERO, drain_timeout: PATIENCE };
+    let gateway = start_with(timing, false, Watch::new([]), Notifier::to(path.as_os_str()).unwrap());
+    assert_eq!(heard().await, "READY=1\nSTATUS=serving");
+    gateway.signals.send(Signal::Reload).unwrap();
+    assert!(heard().await.starts_with("RELOADING=1\nMONOTONIC_USEC="));
+    assert_eq!(heard().await, "READY=1\nSTATUS=serving");
+    gateway.signals.send(Signal::End).unwrap();
+    assert_eq!(heard().await, "STOPPING=1\nEXTEND_TIMEOUT_USEC=30000000\nSTATUS=draining");
     assert_eq!(gateway.ended().await, Ended::Drained);
 }
 

@@ -89,6 +89,21 @@ impl Site {
         Self { gateway, upstream, dir }
     }
 
+    /// With a configuration of its own that names these files: their paths beside it, and their texts.
+    pub(crate) fn with_files(
+        setup: &Setup,
+        files: &[(&str, &str)],
+        answer: impl Fn(&Head, &mut Wire) -> Then + Send + Sync + 'static,
+    ) -> Self {
+        let upstream = Upstream::start(answer);
+        let dir = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            std::fs::write(dir.path().join(path), text).unwrap();
+        }
+        let gateway = start_in(&dir, setup, upstream.port);
+        Self { gateway, upstream, dir }
+    }
+
     /// A connection to the gateway.
     pub(crate) fn connect(&self) -> Wire {
         Wire::connect(self.gateway.port)
@@ -164,12 +179,15 @@ pub(crate) const UPLOAD: &str = "/v2/team/app/blobs/uploads/5b2c3d";
 /// Starts a gateway in front of `127.0.0.1:port`.
 pub(crate) fn start(setup: &Setup, port: u16) -> (Gateway, TempDir) {
     let dir = tempfile::tempdir().unwrap();
+    (start_in(&dir, setup, port), dir)
+}
+
+fn start_in(dir: &TempDir, setup: &Setup, port: u16) -> Gateway {
     let text = |ports: Ports| render(setup, ports, port);
-    let gateway = (0..20)
+    (0..20)
         .filter_map(|_| Gateway::try_start(dir.path(), Ports::free(), &text))
         .find(is_listening)
-        .expect("no ports stayed free until the gateway bound them");
-    (gateway, dir)
+        .expect("no ports stayed free until the gateway bound them")
 }
 
 /// Whether it was this gateway that answered as ready, and not another process that took its ports before it.
