@@ -81,8 +81,14 @@ fn configuration_files_are_accepted_without_a_warning() {
 /// What `check` may warn of there, because of where they run, is held by `tests/e2e_deploy`.
 #[test]
 fn configurations_of_deployments_are_accepted() {
-    let folders =
-        ["compose", "debian", "kubernetes/standalone", "kubernetes/sidecar-registry", "kubernetes/sidecar-pulp"];
+    let folders = [
+        "compose",
+        "debian",
+        "kubernetes/standalone",
+        "kubernetes/standalone-tls",
+        "kubernetes/sidecar-registry",
+        "kubernetes/sidecar-pulp",
+    ];
     for folder in folders {
         let path = root().join("deploy").join(folder).join("gateway.toml");
         let text = fs::read_to_string(&path).unwrap();

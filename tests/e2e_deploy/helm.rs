@@ -46,7 +46,8 @@ fn stands_alone_with_everything_around_it() {
 const ALL: &str = r#"
 image: {repository: registry.example.org/tidegate, digest: "sha256:0000000000000000000000000000000000000000000000000000000000000000"}
 publicUrl: ["https://registry.example.org", "https://registry.svc:8443"]
-server: {workers: 4, trusted_proxies: ["10.1.0.0/16"]}
+server: {workers: 4, trusted_proxies: []}
+tls: {secret: certificate}
 token: {ttl: "10m"}
 config: |
   [[upstream]]
@@ -125,6 +126,7 @@ fn refuses_values_that_mean_nothing_or_too_much() {
         ("publicUrl: https://registry.example.org/v2", "/publicUrl"),
         // These would stand in gateway.toml twice.
         ("server: {listen: ['0.0.0.0:1']}", "listen"),
+        ("server: {tls: {}}", "tls"),
         ("token: {keys: []}", "keys"),
         ("config: |\n  [server]\n  workers = 4\n", "/config"),
         ("image: {digest: 'sha256:0'}", "/image/digest"),
@@ -144,5 +146,8 @@ fn says_what_to_do_next() {
     let notes = helm(dir.path(), &["install", "images", "--dry-run=client"], ALL).ok().stdout;
     let notes = notes.split("NOTES:").nth(1).unwrap();
     assert!(notes.contains("https://registry.example.org, https://registry.svc:8443"), "{notes}");
-    assert!(notes.contains("Secret keys with new.pem, old.pem\n\n"), "no htpasswd: {notes}");
+    assert!(
+        notes.contains("Secret keys with new.pem, old.pem\n  Secret certificate with tls.crt, tls.key\n\n"),
+        "no htpasswd: {notes}"
+    );
 }

@@ -41,6 +41,21 @@ fn stands_alone_in_replicas_with_everything_around_them() {
 }
 
 #[test]
+fn ends_tls_by_itself() {
+    let manifests = kustomized("standalone-tls");
+    let config: Table = manifests.gateway_toml().parse().unwrap();
+    assert_eq!(config["server"].get("trusted_proxies"), None, "nobody stands in front");
+    let mounted = manifests.tidegate()["volumeMounts"].as_array().unwrap().iter().any(|mount| {
+        config["server"]["tls"]["cert"].as_str() == Some(&format!("{}/tls.crt", mount["mountPath"].as_str().unwrap()))
+    });
+    assert!(mounted, "the certificate is there");
+    assert_eq!(
+        manifests.one("Service")["spec"]["ports"].to_string(),
+        r#"[{"name":"https","port":443,"targetPort":"http"}]"#
+    );
+}
+
+#[test]
 fn is_the_only_way_to_a_registry_in_its_pod() {
     let manifests = kustomized("sidecar-registry");
     assert_only_way(&manifests, 1);

@@ -183,6 +183,11 @@ impl Manifests {
             if name == "keys" && !Path::new(&value).exists() {
                 call(binary(), dir, &["keys", "generate", "--out", &value]).ok();
             }
+            if name == "cert" {
+                let made = rcgen::generate_simple_self_signed(vec!["registry.example.org".to_owned()]).unwrap();
+                std::fs::write(&value, made.cert.pem()).unwrap();
+                std::fs::write(value.replace(".crt", ".key"), made.signing_key.serialize_pem()).unwrap();
+            }
             if name == "file" {
                 std::fs::write(&value, format!("alice:{HASH}\n")).unwrap();
             }

@@ -42,6 +42,9 @@ fraction, and would write 4 as 4.0.
   "state_dir" "/var/lib/tidegate"
   "drain_timeout" (printf "%ds" (int .Values.drain.timeout))
 ) .Values.server -}}
+{{- if .Values.tls.secret -}}
+{{- $_ := set $server "tls" (dict "cert" "/etc/tidegate-tls/tls.crt" "key" "/etc/tidegate-tls/tls.key") -}}
+{{- end -}}
 {{- $keys := list -}}
 {{- range .Values.keys.files }}{{ $keys = append $keys (printf "/etc/tidegate-keys/%s" .) }}{{ end -}}
 {{- $token := merge (dict "keys" $keys) .Values.token -}}
