@@ -1,7 +1,8 @@
 //! Authentication: who is it?
 //!
 //! Here are the credentials as a request carries them, the chain of `[[authn]]` members that judges user name and
-//! password, the API keys, client certificates and OAuth2 clients beside it, and everything that makes this slow on purpose (hashes), bounded (hasher) and fast again (cache). What the
+//! password, the API keys, client certificates and OAuth2 clients beside it, and everything that makes this slow on purpose
+//! (hashes), bounded (hasher) and fast again (cache). What the
 //! answer entitles to is not decided here, and tokens are not verified here.
 
 mod api_keys;

@@ -1,7 +1,7 @@
 //! The `[[authn]]` chain: members are asked in order, and one that knows the user decides.
 //!
-//! API keys, client certificates and OAuth2 clients stand beside it: they are asked for what they are good for and for who is
-//! still there. No member is asked for them.
+//! API keys, client certificates and OAuth2 clients stand beside it: they are asked for what they are good for and for who is still
+//! there. No member is asked for them.
 
 use std::fmt;
 use std::sync::Arc;

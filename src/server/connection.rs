@@ -204,7 +204,11 @@ enum End {
 #[cfg(test)]
 mod ending_tests;
 #[cfg(test)]
+mod frames;
+#[cfg(test)]
 mod framing_tests;
+#[cfg(test)]
+mod http2_limits_tests;
 #[cfg(test)]
 mod http2_tests;
 #[cfg(test)]
