@@ -48,7 +48,7 @@ fn wrong_tables_are_told() {
     let listener = whole_file_problems(
         "[server]\nlisten = { address = '127.0.0.1:1', tls = true }\npublic_url = 'https://gw.example'\n",
     );
-    assert!(listener.contains("gateway.toml:2:45") && listener.contains("there is no `server.tls`"), "{listener}");
+    assert!(listener.contains("gateway.toml:2:43") && listener.contains("there is no `server.tls`"), "{listener}");
 }
 
 #[test]

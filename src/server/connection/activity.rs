@@ -20,6 +20,7 @@ pub(crate) struct Activity {
     waiting: AtomicBool,
     arrived: AtomicBool,
     draining: AtomicBool,
+    moved: AtomicBool,
     requests: AtomicU64,
 }
 
@@ -27,6 +28,16 @@ impl Activity {
     /// The socket has read something.
     pub(crate) fn bytes_arrived(&self) {
         self.arrived.store(true, Relaxed);
+    }
+
+    /// The socket has written something.
+    pub(crate) fn bytes_left(&self) {
+        self.moved.store(true, Relaxed);
+    }
+
+    /// Whether it has written something since this was asked last.
+    pub(crate) fn has_moved(&self) -> bool {
+        self.moved.swap(false, Relaxed)
     }
 
     /// The gateway is ending: answers from now on are the last on this connection.

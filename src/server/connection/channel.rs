@@ -91,6 +91,13 @@ impl Channel {
         }
     }
 
+    fn written(&mut self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if matches!(outcome, Poll::Ready(Ok(_))) {
+            self.activity.bytes_left();
+        }
+        self.noted(outcome)
+    }
+
     fn noted<T>(&mut self, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         self.failed |= matches!(outcome, Poll::Ready(Err(_)));
         outcome
@@ -142,7 +149,7 @@ impl AsyncWrite for Channel {
             Io::Plain(socket) => Pin::new(socket).poll_write(cx, buf),
             Io::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         };
-        this.noted(outcome)
+        this.written(outcome)
     }
 
     fn poll_write_vectored(
@@ -155,7 +162,7 @@ impl AsyncWrite for Channel {
             Io::Plain(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
             Io::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         };
-        this.noted(outcome)
+        this.written(outcome)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -59,22 +59,27 @@ impl Frames {
         Ok((head[3], u32::from_be_bytes([head[5], head[6], head[7], head[8]]), payload))
     }
 
-    /// Frames until one of this type, which is the last returned.
+    /// Stream and payload of the next frame of this type. PINGs before it are answered.
     pub(super) async fn until(&mut self, kind: u8) -> (u32, Vec<u8>) {
         loop {
             let (found, stream, payload) = self.next().await.unwrap();
+            self.acknowledge(found, &payload).await;
             if found == kind {
                 return (stream, payload);
             }
         }
     }
 
+    async fn acknowledge(&mut self, kind: u8, payload: &[u8]) {
+        if kind == PING {
+            self.send(&frame(PING, ACK, 0, payload)).await;
+        }
+    }
+
     /// Acknowledges what is to be, until the connection ends.
     pub(super) async fn part(&mut self) {
         while let Ok((kind, _, payload)) = self.next().await {
-            if kind == PING {
-                self.send(&frame(PING, ACK, 0, &payload)).await;
-            }
+            self.acknowledge(kind, &payload).await;
         }
     }
 

@@ -19,7 +19,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tower_service::Service;
 
 use super::activity::Activity;
@@ -102,7 +102,7 @@ where
                 if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
                     return Poll::Ready(Outcome::Ended(result));
                 }
-                told.insert(Box::pin(quiet(&streams, settings.write_timeout, Instant::now())))
+                told.insert(Box::pin(ignored(&streams, &activity, settings.linger.quiet)))
             }
             None => return Poll::Pending,
         };
@@ -151,27 +151,36 @@ async fn farewell(
         // One turn for the runtime to hear of what the kernel holds already: those requests deserve their answers.
         tokio::task::yield_now().await;
     };
-    let idle = async {
-        sleep_until(first_head).await;
-        if streams.requests() > 0 {
-            quiet(streams, settings.idle_timeout, streams.began()).await;
-        }
-    };
     tokio::select! {
         () = told_to_end => {}
-        () = idle => {}
+        () = silence(streams, first_head, settings.idle_timeout) => {}
     }
 }
 
-/// Returns when there was no request for so long, not counting the time before `from`.
-async fn quiet(streams: &Streams, limit: Duration, from: Instant) {
+/// Returns when there was no request for so long, or none at all by `first_head`.
+async fn silence(streams: &Streams, first_head: Instant, limit: Duration) {
     loop {
-        let since = streams.idle_since().unwrap_or_else(Instant::now).max(from);
-        let end = since + limit;
-        if end <= Instant::now() {
+        let now = Instant::now();
+        let end = match streams.idle_since() {
+            _ if streams.requests() == 0 => first_head,
+            Some(since) => since + limit,
+            None => now + limit,
+        };
+        if end <= now {
             return;
         }
-        sleep_until(end).await;
+        sleep_until(end.min(now + limit)).await;
+    }
+}
+
+/// Returns when a client that was told of the end has let this time go by: no request is open, and nothing moves.
+async fn ignored(streams: &Streams, activity: &Activity, limit: Duration) {
+    loop {
+        activity.has_moved();
+        sleep(limit).await;
+        if streams.idle_since().is_some() && !activity.has_moved() {
+            return;
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use super::ConnectionSettings;
 use super::frames::{DATA, Frames, GOAWAY, PREFACE, SETTINGS, frame, get};
 use super::test_support::{TestServer, patient, streamed, text, within};
+use crate::server::linger::LingerSettings;
 
 const SHORT: Duration = Duration::from_millis(250);
 
@@ -127,7 +128,8 @@ async fn where_it_is_not_wanted_it_is_not_spoken() {
 #[tokio::test]
 async fn silence_ends_a_connection() {
     // Without a first request, and after the last.
-    let server = echo(ConnectionSettings { header_timeout: SHORT, write_timeout: SHORT, ..patient() });
+    let linger = LingerSettings { quiet: SHORT, ..patient().linger };
+    let server = echo(ConnectionSettings { header_timeout: SHORT, linger, ..patient() });
     assert_eq!(Frames::begin(&server, &[]).await.end().await, Some(0));
     let server = echo(ConnectionSettings { idle_timeout: SHORT, ..patient() });
     let mut frames = Frames::begin(&server, &[]).await;
@@ -138,8 +140,8 @@ async fn silence_ends_a_connection() {
 
 #[tokio::test]
 async fn a_client_that_does_not_hear_the_farewell_is_left() {
-    let settings = ConnectionSettings { header_timeout: SHORT, write_timeout: SHORT, ..patient() };
-    let server = echo(settings);
+    let linger = LingerSettings { quiet: SHORT, ..patient().linger };
+    let server = echo(ConnectionSettings { linger, ..patient() });
     // It acknowledges nothing, so the last word of the server never comes.
     let mut frames = Frames::begin(&server, &[]).await;
     frames.send(&get(1)).await;

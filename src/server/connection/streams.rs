@@ -75,11 +75,6 @@ impl Streams {
         stream
     }
 
-    /// When the connection began.
-    pub(super) fn began(&self) -> Instant {
-        self.began
-    }
-
     /// How many requests there were.
     pub(super) fn requests(&self) -> u64 {
         self.requests.load(Relaxed)
