@@ -59,6 +59,9 @@ enum Signal {
     Reload,
 }
 
+/// How long workers may take to end once their connections have been cut.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+
 /// Runs until a signal has ended the gateway. Fails only where signals cannot be received.
 ///
 /// `/readyz` turns ready with this call, so what has seen it ready may send a signal.
@@ -113,7 +116,10 @@ async fn until_the_end(mut running: Running, mut signals: mpsc::UnboundedReceive
     .await;
     if !drained {
         running.shutdown.cut();
-        running.workers.all_ended().await;
+        // One that waits for room for its audit lines hears of nothing; with the process it ends all the same.
+        if tokio::time::timeout(LAST_WAIT, running.workers.all_ended()).await.is_err() {
+            tracing::error!("a worker did not end: it waits for its log lines to be written");
+        }
     }
     if let Some(admin) = running.admin.take() {
         admin.stop().await;
