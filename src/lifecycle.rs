@@ -92,6 +92,9 @@ impl Ended {
     }
 }
 
+/// How long workers may take to end once their connections have been cut.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+
 /// Runs until a signal has ended the gateway. Fails only where signals cannot be received.
 ///
 /// `/readyz` turns ready with this call, so what has seen it ready may send a signal.
@@ -137,7 +140,10 @@ async fn until_the_end(running: Running, mut signals: mpsc::UnboundedReceiver<Si
     };
     if !drained {
         shutdown.cut();
-        workers.all_ended().await;
+        // One that waits for room for its audit lines hears of nothing; with the process it ends all the same.
+        if tokio::time::timeout(LAST_WAIT, workers.all_ended()).await.is_err() {
+            tracing::error!("a worker did not end: it waits for its log lines to be written");
+        }
     }
     if let Some(admin) = admin {
         admin.stop().await;
