@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::identity::StripList;
 use crate::keys::KeyRing;
 use crate::metrics::{Metrics, Usage};
-use crate::server::{Markers, PublicName, PublicNames, State};
+use crate::server::{Markers, PublicName, PublicNames, State, Throttle};
 use crate::status::Status;
 use crate::token::{self, Cache, Issuer, Verifier};
 
@@ -59,6 +59,9 @@ pub(super) fn state(
         token_path: config.token.path,
         jwks,
         max_scopes: config.limits.scopes,
+        throttle: Arc::new(Throttle::new()?),
+        throttling: settings::throttling(&config.limits),
+        body_rate: config.limits.body_rate,
         max_target: config.limits.url_bytes,
         form_timeout: config.server.header_timeout,
         clock,
