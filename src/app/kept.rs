@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::authn::Hasher;
+use crate::authn::{Hasher, NoRandomness};
 use crate::config::Config;
-use crate::server::{Upstream, UpstreamSettings, UpstreamTlsError};
+use crate::server::{Throttle, Upstream, UpstreamSettings, UpstreamTlsError};
 
 /// How many checks of passwords may wait for each that runs, before log-ins are answered with 429.
 const WAITING: usize = 8;
@@ -15,6 +15,7 @@ const WAITING: usize = 8;
 pub(super) struct Kept {
     /// With its bound on computations at once.
     hasher: Option<(usize, Arc<Hasher>)>,
+    throttle: Option<Arc<Throttle>>,
     upstreams: BTreeMap<Arc<str>, Arc<Upstream>>,
 }
 
@@ -30,6 +31,15 @@ impl Kept {
                 hasher
             }
         }
+    }
+
+    /// Who has tried too much: a reload gives nobody new attempts.
+    pub(super) fn throttle(&mut self) -> Result<Arc<Throttle>, NoRandomness> {
+        let throttle = match self.throttle.take() {
+            Some(throttle) => throttle,
+            None => Arc::new(Throttle::new()?),
+        };
+        Ok(Arc::clone(self.throttle.insert(throttle)))
     }
 
     /// The upstream of these settings: with its connections, its turns and its health, as far as it is the same as before.
