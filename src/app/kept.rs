@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::authn::Hasher;
+use crate::authn::{Hasher, NoRandomness};
 use crate::config::Config;
-use crate::server::{Upstream, UpstreamSettings, UpstreamTlsError};
+use crate::server::{Throttle, Upstream, UpstreamSettings, UpstreamTlsError};
 
 /// How many checks of passwords may wait for each that runs, before log-ins are answered with 429.
 const WAITING: usize = 8;
@@ -15,6 +15,7 @@ const WAITING: usize = 8;
 pub(super) struct Kept {
     /// With its bound on computations at once.
     hasher: Option<(usize, Arc<Hasher>)>,
+    throttle: Option<Arc<Throttle>>,
     upstreams: BTreeMap<Arc<str>, Arc<Upstream>>,
 }
 
@@ -30,6 +31,16 @@ impl Kept {
                 hasher
             }
         }
+    }
+
+    /// The one throttle: who has tried too much has done so for the new state too.
+    pub(super) fn throttle(&mut self) -> Result<Arc<Throttle>, NoRandomness> {
+        if let Some(throttle) = &self.throttle {
+            return Ok(Arc::clone(throttle));
+        }
+        let throttle = Arc::new(Throttle::new()?);
+        self.throttle = Some(Arc::clone(&throttle));
+        Ok(throttle)
     }
 
     /// The upstream of these settings: with its connections, its turns and its health, as far as it is the same as before.

@@ -3,13 +3,13 @@
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use crate::config::{Config, Listener};
+use crate::config::{Config, Limits, Listener};
 use crate::metrics::Metrics;
 use crate::server::connection::{ConnectionSettings, Http2Settings};
 use crate::server::linger::LingerSettings;
 use crate::server::listener::Secured;
 use crate::server::tls::{Tls, TlsSettings};
-use crate::server::{EntranceSettings, TrustedProxies};
+use crate::server::{EntranceSettings, ThrottleSettings, TrustedProxies};
 
 pub(super) fn connection_settings(config: &Config, metrics: &Metrics) -> ConnectionSettings {
     let number = |number: usize| u64::try_from(number).ok();
@@ -63,4 +63,15 @@ pub(super) fn secured(config: &Config, tls: &Arc<Tls>) -> Vec<Option<Secured>> {
 /// Those of the admin listener: what probes and Prometheus do is no traffic, is not bounded like it, and comes without PROXY headers.
 pub(super) fn of_admin(settings: &ConnectionSettings) -> ConnectionSettings {
     ConnectionSettings { metrics: None, entrance: EntranceSettings::default(), ..settings.clone() }
+}
+
+pub(super) fn throttling(limits: &Limits) -> ThrottleSettings {
+    ThrottleSettings {
+        token_rate: limits.token_rate,
+        failures: limits.login_failures,
+        longest_delay: limits.login_delay,
+        failures_per_address: limits.login_failures_per_address,
+        // Half of those that may wait to be hashed: nobody takes all the places of others.
+        at_once: u32::try_from(limits.password_hashing * 4).unwrap_or(u32::MAX),
+    }
 }

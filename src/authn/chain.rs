@@ -148,6 +148,26 @@ impl Chain {
         self.remembered(key, self.decide(user, password)).await
     }
 
+    /// Who `user` with `password` is, if that is remembered.
+    pub fn recall(&self, user: &str, password: &Secret) -> Option<Arc<Subject>> {
+        let generations = self.members.iter().map(|member| member.generation());
+        self.recalled(&self.keyed.pair(generations, user, password))
+    }
+
+    /// Who the OAuth2 client `id` with `secret` is, if that is remembered.
+    pub fn recall_client(&self, id: &str, secret: &Secret) -> Option<Arc<Subject>> {
+        self.recalled(&self.keyed.client(id, secret))
+    }
+
+    /// Counted only where it is: who hears of nothing goes on to where that is counted.
+    fn recalled(&self, key: &Key) -> Option<Arc<Subject>> {
+        let subject = self.verified.recall(key)?;
+        if let Some(metrics) = &self.metrics {
+            metrics.lookup(CacheKind::Password, true);
+        }
+        Some(subject)
+    }
+
     /// Whether there is any OAuth2 client.
     pub fn has_clients(&self) -> bool {
         !self.clients.is_empty()

@@ -86,6 +86,14 @@ impl PasswordHash {
         }
     }
 
+    /// Hands over what tells this hash from every other.
+    pub(super) fn identify(&self, mut take: impl FnMut(&[u8])) {
+        match &*self.0 {
+            Stored::Argon2id { salt, output, .. } => [salt, &**output].into_iter().for_each(|part| take(part)),
+            Stored::Bcrypt { text, .. } => take(text.expose().as_bytes()),
+        }
+    }
+
     /// What a verification against this hash costs.
     pub fn cost(&self) -> Cost {
         match &*self.0 {

@@ -1,6 +1,6 @@
 //! `[limits]` and `[log]`.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,6 +19,16 @@ pub struct Limits {
     pub connections_per_address: Option<NonZeroUsize>,
     /// Bytes of a request's target (default 16 KiB).
     pub url_bytes: usize,
+    /// Bytes a second that a request body has to bring while only its client is waited for (default 64); zero: none.
+    pub body_rate: usize,
+    /// Token requests a second from one address (default 50), and ten times as many at once; none: as many as come.
+    pub token_rate: Option<NonZeroU32>,
+    /// Failed log-ins to one account from one address before they are delayed (default 10); none: they never are.
+    pub login_failures: Option<NonZeroU32>,
+    /// The longest delay (default 5 min).
+    pub login_delay: Duration,
+    /// Failed log-ins from one address, to whichever accounts, in ten minutes (default 100); none: as many as come.
+    pub login_failures_per_address: Option<NonZeroU32>,
     /// Bytes of a request head (default 32 KiB).
     pub header_bytes: usize,
     /// Number of request headers (default 100).
@@ -88,6 +98,11 @@ pub(super) fn limits(section: Option<Section<'_>>) -> Limits {
         connections: NonZeroUsize::new(20_000),
         connections_per_address: NonZeroUsize::new(1024),
         url_bytes: 16 << 10,
+        body_rate: 64,
+        token_rate: NonZeroU32::new(50),
+        login_failures: NonZeroU32::new(10),
+        login_delay: Duration::from_secs(300),
+        login_failures_per_address: NonZeroU32::new(100),
         header_bytes: 32 << 10,
         header_count: 100,
         password_hashing: cores,
@@ -106,6 +121,19 @@ pub(super) fn limits(section: Option<Section<'_>>) -> Limits {
         limits.connections = connections("connections", limits.connections);
         limits.connections_per_address = connections("connections_per_address", limits.connections_per_address);
         limits.url_bytes = section.size("url_bytes", limits.url_bytes, 1 << 10..=64 << 10);
+        limits.body_rate = section.size("body_rate", limits.body_rate, 0..=1 << 20);
+        let mut rate = |key, default: Option<NonZeroU32>| {
+            let default = default.map_or(0, |number| number.get() as usize);
+            u32::try_from(section.number(key, default, 0..=1_000_000)).ok().and_then(NonZeroU32::new)
+        };
+        limits.token_rate = rate("token_rate", limits.token_rate);
+        limits.login_failures = rate("login_failures", limits.login_failures);
+        limits.login_failures_per_address = rate("login_failures_per_address", limits.login_failures_per_address);
+        limits.login_delay = section.duration(
+            "login_delay",
+            limits.login_delay,
+            Duration::from_secs(1)..=Duration::from_secs(24 * 3600),
+        );
         limits.header_bytes = section.size("header_bytes", limits.header_bytes, 8 << 10..=1 << 20);
         limits.header_count = section.number("header_count", limits.header_count, 16..=1000);
         limits.password_hashing = section.number("password_hashing", limits.password_hashing, 1..=1024);

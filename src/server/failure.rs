@@ -10,6 +10,7 @@ use super::upload::UploadError;
 use super::upstream::UpstreamError;
 use crate::authn::Refused;
 use crate::identity::IdentityError;
+use crate::metrics::Throttle;
 use crate::registry::{RouteError, Scope};
 use crate::token::ApiScope;
 
@@ -72,6 +73,16 @@ pub enum Failure {
     /// More passwords wait to be hashed than the bound allows.
     #[error("too many passwords are being checked")]
     Busy,
+    /// Too much was asked, or too many wrong secrets were tried, from one address.
+    #[error("{message}")]
+    Throttled {
+        /// What is counted.
+        by: Throttle,
+        /// Of what there was too much.
+        message: &'static str,
+        /// How many seconds to wait.
+        wait: u64,
+    },
     /// Who the caller is cannot be found out now.
     #[error("the user directory is unavailable")]
     AuthenticationUnavailable,

@@ -69,7 +69,7 @@ pub(crate) async fn forward(
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     }
 
-    let progress = Arc::new(Progress::new());
+    let progress = Arc::new(Progress::demanding(state.body_rate));
     exchange.progress = Some(Arc::clone(&progress));
     let mut method = head.method.clone();
     let (body, verdict) = if matches!(method, Method::GET | Method::HEAD) {

@@ -178,8 +178,7 @@ impl Gateway {
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, Failure> {
         (exchange.route, exchange.action) = (metrics::Route::Token, Action::Token);
-        let client = exchange.peer.client.ip();
-        let answered = token_endpoint::answer(state, head, body, client, exchange).await;
+        let answered = token_endpoint::answer(state, head, body, exchange).await;
         if let Ok((_, granted)) = &answered {
             exchange.decision = Decision::Own;
             exchange.audit_token(granted);

@@ -4,13 +4,14 @@
 //! the gateway's own view replaces whatever came.
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
+use super::forwarded::{Hop, address_of, hops, is_withheld};
 use super::headers::is_authority;
 use super::stream::PeerAddr;
 use crate::subject::Origin;
@@ -99,15 +100,16 @@ impl Peer {
         }
         let told = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
         // Where both are told the older headers count: they are what most proxies write.
-        let chain = joined(headers, &X_FORWARDED_FOR).or_else(|| {
-            let told: Vec<String> = forwarded(headers, "for").collect();
-            (!told.is_empty()).then(|| told.join(", "))
-        });
-        let client = chain.as_deref().and_then(|chain| first_untrusted(chain, trusted)).map_or(peer, Origin::Ip);
+        let forwarded = joined(headers, &FORWARDED);
+        // One that cannot be read says that there is somebody, and not who.
+        let unreadable = || vec![Hop { from: Some("unknown".to_owned()), host: None }];
+        let hops = forwarded.map_or_else(Vec::new, |text| hops(&text).unwrap_or_else(unreadable));
+        let chain = joined(headers, &X_FORWARDED_FOR).or_else(|| chain_of(&hops));
+        let client = chain.as_deref().and_then(|chain| first_untrusted(chain, trusted)).unwrap_or(peer);
         // Of several hosts the nearest proxy's is the last.
         let host = told(X_FORWARDED_HOST)
             .map(str::to_owned)
-            .or_else(|| forwarded(headers, "host").last())
+            .or_else(|| hops.into_iter().filter_map(|hop| hop.host).next_back())
             .filter(|text| is_authority(text))
             .unwrap_or_else(|| host.to_owned());
         let request_id = told(X_REQUEST_ID).filter(|id| is_request_id(id)).map_or_else(fresh_id, Arc::from);
@@ -163,37 +165,28 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-/// The values of a parameter of `Forwarded` (RFC 7239), in the order of the elements.
-///
-/// Neither addresses nor hosts hold `,` or `;`, so quoted strings need no more than to lose their quotes.
-fn forwarded<'a>(headers: &'a HeaderMap, parameter: &'a str) -> impl Iterator<Item = String> + 'a {
-    headers
-        .get_all(FORWARDED)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|text| text.split([',', ';']))
-        .filter_map(|pair| pair.split_once('='))
-        .filter(move |(name, _)| name.trim().eq_ignore_ascii_case(parameter))
-        .map(|(_, value)| value.trim().trim_matches('"').to_owned())
+/// The addresses of the hops, as `X-Forwarded-For` tells them. What is no address is told as unknown.
+fn chain_of(hops: &[Hop]) -> Option<String> {
+    let told = hops.iter().filter_map(|hop| hop.from.as_deref());
+    let told: Vec<&str> = told.map(|node| if address_of(node).is_some() { node } else { "unknown" }).collect();
+    (!told.is_empty()).then(|| told.join(", "))
 }
 
-/// The address nearest to us that no trusted proxy has. What stands left of it was written by somebody who is not believed.
-fn first_untrusted(chain: &str, trusted: &TrustedProxies) -> Option<IpAddr> {
+/// Who is nearest to us and no trusted proxy. What stands left of it was written by somebody who is not believed. A proxy that knows and
+/// does not tell has a client that is nobody's neighbour; what cannot be read says nothing.
+fn first_untrusted(chain: &str, trusted: &TrustedProxies) -> Option<Origin> {
     let mut nearest = None;
     for part in chain.rsplit(',') {
-        let Some(address) = address_of(part.trim()) else { break };
-        nearest = Some(address);
+        let part = part.trim();
+        let Some(address) = address_of(part) else {
+            return if is_withheld(part) { Some(Origin::Unknown) } else { nearest };
+        };
+        nearest = Some(Origin::Ip(address));
         if !trusted.contains(address) {
             break;
         }
     }
     nearest
-}
-
-fn address_of(text: &str) -> Option<IpAddr> {
-    let bare = text.strip_prefix('[').and_then(|rest| rest.split_once(']')).map_or(text, |(inside, _)| inside);
-    let parsed = bare.parse::<IpAddr>().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()));
-    parsed.map(|address| address.to_canonical())
 }
 
 fn is_request_id(text: &str) -> bool {
@@ -289,7 +282,7 @@ mod tests {
 
     #[test]
     fn nonsense_from_a_trusted_proxy_falls_back_to_it() {
-        let said = headers(&[("x-forwarded-for", "unknown"), ("x-request-id", "a b\tc")]);
+        let said = headers(&[("x-forwarded-for", "192.0.2.7, nonsense"), ("x-request-id", "a b\tc")]);
         let peer = Peer::new(ip("[::ffff:10.0.0.1]:1"), "gw", &said, &trusted());
         assert_eq!(peer.client.to_string(), "10.0.0.1");
         assert_ne!(&*peer.request_id, "a b\tc");
@@ -312,5 +305,26 @@ mod tests {
         proxy.describe(&mut told, PeerAddr::Unix, "http");
         assert_eq!(told["x-forwarded-for"], "192.0.2.7, 10.1.1.1");
         assert_eq!(told["forwarded"], "for=192.0.2.7;host=\"gw\";proto=http");
+    }
+
+    #[test]
+    fn a_client_that_a_proxy_does_not_tell_is_unknown_and_not_the_proxy() {
+        let address = ip("10.0.0.1:1000");
+        for told in [
+            headers(&[("x-forwarded-for", "192.0.2.7, unknown")]),
+            headers(&[("x-forwarded-for", "unknown, 10.1.1.1")]),
+            headers(&[("forwarded", "for=unknown")]),
+            headers(&[("forwarded", "for=192.0.2.7, for=\"_hidden\";host=a, for=10.1.1.1")]),
+            headers(&[("forwarded", "for=\"open, for=192.0.2.7")]),
+        ] {
+            let peer = Peer::new(address, "gw", &told, &trusted());
+            assert_eq!(peer.client, Origin::Unknown, "{told:?}");
+            let mut told = told;
+            peer.describe(&mut told, address, "http");
+            assert_eq!(told["forwarded"].to_str().unwrap().split(';').next(), Some("for=unknown"));
+        }
+        let quoted = headers(&[("forwarded", "for=192.0.2.7;host=\"a, for=198.51.100.1\"")]);
+        let peer = Peer::new(address, "gw", &quoted, &trusted());
+        assert_eq!((peer.client.to_string().as_str(), peer.host.as_str()), ("192.0.2.7", "gw"));
     }
 }

@@ -8,6 +8,7 @@ use http::HeaderMap;
 use super::challenge::TokenTrouble;
 use super::exchange::Exchange;
 use super::failure::Failure;
+use super::login::{self, Door};
 use super::routes::RouteAuth;
 use super::session::Session;
 use super::state::State;
@@ -108,19 +109,20 @@ async fn identify(
     let wrong = || Failure::WrongCredentials { asks: asks.to_vec() };
     let key = if auth == RouteAuth::Api { api_key(state, headers)? } else { None };
     let presented = match authn::basic(headers) {
-        Credentials::Anonymous if let Some(key) = key => of_key(state.chain.authenticate_key(&key), exchange)?,
+        Credentials::Anonymous if let Some(key) = key => of_key(state, state.chain.authenticate_key(&key), exchange)?,
         _ if key.is_some() => return Err(Failure::SeveralCredentials),
         Credentials::Anonymous => certified(state, exchange).map_or(Presented::Nothing, Presented::Certificate),
         Credentials::Malformed => return Err(wrong()),
-        Credentials::Password { user, password } => match named_key(state, auth, &user, &password) {
-            Some(verdict) => of_key(verdict, exchange)?,
-            None => {
-                let verdict = state.chain.authenticate(&user, &password).await;
+        Credentials::Password { user, password } => {
+            if let Some(verdict) = named_key(state, auth, &user, &password) {
+                of_key(state, verdict, exchange)?
+            } else {
+                let verdict = login::user(state, Door::Request, &user, &password, exchange.peer.client).await;
                 exchange.claimed = Some(user);
-                let subject = verdict.map_err(|refused| Failure::of_login(refused, wrong))?;
+                let subject = verdict.map_err(|closed| closed.into_failure(wrong))?;
                 Presented::Password(Caller::Known(subject))
             }
-        },
+        }
         Credentials::Bearer(text) => verify(state, text, auth)
             .map_err(|why| Failure::Challenged { asks: asks.to_vec(), trouble: TokenTrouble::Invalid(why) })?,
     };
@@ -161,10 +163,13 @@ fn named_key(state: &State, auth: RouteAuth, name: &str, password: &Secret) -> O
 }
 
 /// Whose key is it?
-fn of_key(verdict: KeyVerdict, exchange: &mut Exchange) -> Result<Presented, Failure> {
+fn of_key(state: &State, verdict: KeyVerdict, exchange: &mut Exchange) -> Result<Presented, Failure> {
     match verdict {
         Ok(subject) => Ok(Presented::Key(Caller::Known(subject))),
-        Err(KeyRefused::Unknown) => Err(Failure::WrongApiKey("the API key is not known here")),
+        Err(KeyRefused::Unknown) => {
+            login::wrong_key(state, exchange.peer.client)?;
+            Err(Failure::WrongApiKey("the API key is not known here"))
+        }
         Err(KeyRefused::Expired(name)) => {
             exchange.claimed = Some(name.as_str().to_owned());
             Err(Failure::WrongApiKey("the API key has expired"))

@@ -29,6 +29,11 @@ pub(crate) struct Progress {
     stage: AtomicU8,
     moved: AtomicU64,
     bytes: AtomicU64,
+    /// Bytes a second that have to come while only the client is waited for; zero: none.
+    rate: u64,
+    /// Since when the client is waited for, and how long it was before, in milliseconds.
+    slow_since: AtomicU64,
+    waited: AtomicU64,
     /// Wakes who waits: from the end of the body on, another bound counts.
     done: Notify,
 }
@@ -36,11 +41,19 @@ pub(crate) struct Progress {
 impl Progress {
     /// A body of which nothing has been read.
     pub(crate) fn new() -> Self {
+        Self::demanding(0)
+    }
+
+    /// The same; it is too slow when its client brings less than so many bytes a second.
+    pub(crate) fn demanding(rate: usize) -> Self {
         Self {
             started: Instant::now(),
             stage: AtomicU8::new(0),
             moved: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            rate: rate as u64,
+            slow_since: AtomicU64::new(0),
+            waited: AtomicU64::new(0),
             done: Notify::new(),
         }
     }
@@ -53,7 +66,15 @@ impl Progress {
 
     /// Notes where the body stands without anything having moved.
     pub(crate) fn enter(&self, stage: Stage) {
-        self.stage.store(stage as u8, Ordering::Release);
+        let before = self.stage.swap(stage as u8, Ordering::AcqRel);
+        if self.rate > 0 && before != stage as u8 {
+            if stage == Stage::ClientIsSlow {
+                self.slow_since.store(self.now(), Ordering::Relaxed);
+            } else if before == Stage::ClientIsSlow as u8 {
+                let waited = self.now().saturating_sub(self.slow_since.load(Ordering::Relaxed));
+                self.waited.fetch_add(waited, Ordering::Relaxed);
+            }
+        }
         if stage == Stage::Done {
             self.done.notify_one();
         }
@@ -84,10 +105,46 @@ impl Progress {
         self.stage() == Stage::Done
     }
 
-    /// Waits until nothing has moved for too long, and says who was to blame.
+    /// Waits until nothing has moved for too long, or too little, and says who was to blame.
     ///
     /// While the body is under way `idle` bounds each standstill; after it, `response` bounds the wait for the answer.
     pub(crate) async fn stalled(&self, idle: Duration, response: Duration) -> Stage {
+        tokio::select! {
+            stage = self.stands_still(idle, response) => stage,
+            () = self.crawls(idle) => Stage::ClientIsSlow,
+        }
+    }
+
+    /// Waits until the client has been waited for as long as `window`, and has brought too little in that time. What the upstream
+    /// takes for itself is not counted: a client that could send and may not is not slow.
+    pub(crate) async fn crawls(&self, window: Duration) {
+        if self.rate == 0 {
+            return std::future::pending().await;
+        }
+        let least = self.rate.saturating_mul(u64::try_from(window.as_millis()).unwrap_or(u64::MAX)) / 1000;
+        let (mut waited, mut bytes) = (self.waited(), self.bytes());
+        loop {
+            let left = window.saturating_sub(self.waited().saturating_sub(waited));
+            if left.is_zero() {
+                if self.bytes() - bytes < least {
+                    return;
+                }
+                (waited, bytes) = (self.waited(), self.bytes());
+                continue;
+            }
+            // Not over and over for the last milliseconds of a window, while nobody waits for the client.
+            tokio::time::sleep(left.max(window / 60)).await;
+        }
+    }
+
+    /// How long the client was waited for so far.
+    fn waited(&self) -> Duration {
+        let slow = self.stage() == Stage::ClientIsSlow;
+        let now = if slow { self.now().saturating_sub(self.slow_since.load(Ordering::Relaxed)) } else { 0 };
+        Duration::from_millis(self.waited.load(Ordering::Relaxed) + now)
+    }
+
+    async fn stands_still(&self, idle: Duration, response: Duration) -> Stage {
         loop {
             let stage = self.stage();
             let bound = if stage == Stage::Done { response } else { idle };
@@ -164,5 +221,55 @@ mod tests {
         progress.moved(Stage::Done);
         assert_eq!(progress.stalled(IDLE, RESPONSE).await, Stage::Done);
         assert!(start.elapsed() >= RESPONSE);
+    }
+
+    /// A client that sends `bytes` every ten seconds, for which everybody else waits, until it is called too slow.
+    async fn trickle(progress: &Progress, bytes: usize) {
+        loop {
+            progress.enter(Stage::ClientIsSlow);
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            progress.count(bytes);
+            progress.moved(Stage::UpstreamIsBusy);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_crawls_is_too_slow_though_it_never_stands_still() {
+        let progress = Progress::demanding(64);
+        let start = tokio::time::Instant::now();
+        tokio::select! {
+            stage = progress.stalled(IDLE, RESPONSE) => assert_eq!(stage, Stage::ClientIsSlow),
+            () = trickle(&progress, 1) => {}
+        }
+        assert_eq!(start.elapsed().as_secs(), 60);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_line_is_fast_enough() {
+        let progress = Progress::demanding(64);
+        tokio::select! {
+            _ = progress.stalled(IDLE, RESPONSE) => panic!("100 bytes a second are enough"),
+            () = trickle(&progress, 1000) => {}
+            () = tokio::time::sleep(Duration::from_secs(24 * 3600)) => {}
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_that_the_upstream_takes_is_not_the_client_s() {
+        let progress = Progress::demanding(64);
+        let moving = async {
+            for _ in 0..1000 {
+                // The upstream takes a piece every 59 s; the client has the next one at once.
+                progress.enter(Stage::ClientIsSlow);
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                progress.count(1);
+                progress.moved(Stage::UpstreamIsBusy);
+                tokio::time::sleep(Duration::from_secs(59)).await;
+            }
+        };
+        tokio::select! {
+            _ = progress.stalled(IDLE, RESPONSE) => panic!("nobody waited for the client"),
+            () = moving => {}
+        }
     }
 }

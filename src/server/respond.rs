@@ -88,6 +88,9 @@ pub(crate) fn failure(failure: &Failure, asked: Asked<'_>) -> Response<ResponseB
         Failure::Busy => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
+        Failure::Throttled { wait, .. } => {
+            headers.insert(RETRY_AFTER, HeaderValue::from(*wait));
+        }
         Failure::AuthenticationUnavailable | Failure::Newcomer(NewcomerError::Unanswered { .. }) => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
         }
@@ -139,7 +142,7 @@ fn describe(failure: &Failure) -> (StatusCode, OciError) {
             own(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized)
         }
         Failure::InsufficientApiScope { .. } | Failure::Denied { .. } => own(StatusCode::FORBIDDEN, ErrorCode::Denied),
-        Failure::Busy => own(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests),
+        Failure::Busy | Failure::Throttled { .. } => own(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests),
         Failure::AuthenticationUnavailable => plain(
             StatusCode::SERVICE_UNAVAILABLE,
             ErrorCode::Unavailable,

@@ -11,7 +11,7 @@ mod tests;
 use std::fs::{DirBuilder, File};
 use std::io::{self, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,7 +92,9 @@ pub(crate) async fn keep(
         return Err(SpoolError::TooLong { limit });
     }
     let mut keeper = Keeper::new(settings, announced);
-    while let Some(data) = next(&mut body, idle).await? {
+    let progress = Arc::clone(body.progress());
+    let mut crawls = pin!(progress.crawls(idle));
+    while let Some(data) = next(&mut body, idle, crawls.as_mut()).await? {
         if data.len() as u64 > limit - keeper.length {
             return Err(SpoolError::TooLong { limit });
         }
@@ -102,9 +104,18 @@ pub(crate) async fn keep(
     Ok(RequestBody::kept(kept, body.framing()))
 }
 
-async fn next(body: &mut RequestBody, idle: Duration) -> Result<Option<Bytes>, SpoolError> {
+async fn next(
+    body: &mut RequestBody,
+    idle: Duration,
+    crawls: Pin<&mut impl Future<Output = ()>>,
+) -> Result<Option<Bytes>, SpoolError> {
     let frame = std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
-    let Ok(frame) = tokio::time::timeout(idle, frame).await else { return Err(SpoolError::Idle { limit: idle }) };
+    let frame = tokio::select! {
+        biased;
+        frame = tokio::time::timeout(idle, frame) => frame.ok(),
+        () = crawls => None,
+    };
+    let Some(frame) = frame else { return Err(SpoolError::Idle { limit: idle }) };
     // A request body has no trailers any more.
     Ok(frame.transpose()?.and_then(|frame: Frame<Bytes>| frame.into_data().ok()))
 }

@@ -11,6 +11,7 @@ use super::names::PublicNames;
 use super::peer::TrustedProxies;
 use super::routes::Routes;
 use super::session::Session;
+use super::throttle::{Throttle, ThrottleSettings};
 use super::upload::Markers;
 use crate::access_log::LogWriter;
 use crate::authn::Chain;
@@ -32,6 +33,10 @@ pub struct State {
     pub routes: Routes,
     /// Who people are.
     pub chain: Chain,
+    /// Who has tried too much; the same one for every state.
+    pub throttle: Arc<Throttle>,
+    /// How much is too much.
+    pub throttling: ThrottleSettings,
     /// What they may do.
     pub rules: Rules,
     /// Whether any rule has `from`; decisions are then kept by client address too.
@@ -56,6 +61,8 @@ pub struct State {
     pub max_scopes: usize,
     /// Most bytes of a request's target.
     pub max_target: usize,
+    /// Bytes a second that a request body has to bring, while nobody but its client is waited for; zero: none.
+    pub body_rate: usize,
     /// How long a form body may take.
     pub form_timeout: Duration,
     /// The time.

@@ -7,7 +7,6 @@ mod client;
 mod form;
 mod wants;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{CACHE_CONTROL, HeaderValue};
@@ -21,6 +20,7 @@ use self::client::ClientCredentials;
 use self::wants::Wants;
 use super::exchange::Exchange;
 use super::failure::{Failure, TokenRequestError};
+use super::login::{self, Door};
 use super::presented::certified;
 use super::respond;
 use super::response_body::ResponseBody;
@@ -85,7 +85,6 @@ pub(crate) async fn answer(
     state: &State,
     head: &request::Parts,
     body: Incoming,
-    client: Option<IpAddr>,
     exchange: &mut Exchange,
 ) -> Result<(Response<ResponseBody>, Granted), Failure> {
     exchange.operation = Some("token");
@@ -112,18 +111,20 @@ pub(crate) async fn answer(
         return Err(TokenRequestError::UnknownService { accepted: state.names.services().join(", ") }.into());
     };
     let caller = match &request.who {
-        Who::User(Credentials::Anonymous) => match certified(state, exchange) {
-            Some(caller) => {
+        Who::User(Credentials::Anonymous) => {
+            if let Some(caller) = certified(state, exchange) {
                 exchange.grant = GrantKind::Certificate;
                 caller
+            } else {
+                login::token_request(state, exchange.peer.client)?;
+                Caller::Anonymous
             }
-            None => Caller::Anonymous,
-        },
+        }
         Who::User(Credentials::Password { user, password }) => {
             exchange.claimed = Some(user.clone());
-            let verdict = state.chain.authenticate(user, password).await;
+            let verdict = login::user(state, Door::Token, user, password, exchange.peer.client).await;
             let wrong = || TokenRequestError::WrongCredentials.into();
-            Caller::Known(verdict.map_err(|refused| Failure::of_login(refused, wrong))?)
+            Caller::Known(verdict.map_err(|closed| closed.into_failure(wrong))?)
         }
         Who::User(Credentials::Bearer(_) | Credentials::Malformed) => {
             return Err(TokenRequestError::WrongCredentials.into());
@@ -136,7 +137,7 @@ pub(crate) async fn answer(
         Wants::Api(_) if caller.subject().is_none() => return Err(TokenRequestError::WrongCredentials.into()),
         Wants::Api(scopes) => What::Api(scopes),
         Wants::Registry(requested) => {
-            let (access, rules) = state.rules.grant_by(&caller, service, client, &requested);
+            let (access, rules) = state.rules.grant_by(&caller, service, exchange.peer.client.ip(), &requested);
             What::Registry { requested, access, rules: state.name_rules(&rules) }
         }
     };
@@ -150,7 +151,7 @@ async fn authenticated(
 ) -> Result<Arc<Subject>, Failure> {
     exchange.claimed = client.id().map(str::to_owned);
     let wrong = || TokenRequestError::InvalidClient.into();
-    client.authenticate(&state.chain).await.map_err(|refused| Failure::of_login(refused, wrong))
+    client.authenticate(state, exchange.peer.client).await.map_err(|closed| closed.into_failure(wrong))
 }
 
 fn issue(

@@ -80,6 +80,14 @@ impl Exchange {
                 (Result::Denied, LoginFailure::Token)
             }
             Failure::Busy => (Result::Failed, LoginFailure::Busy),
+            Failure::Throttled { by, .. } => {
+                self.metrics.throttled(*by);
+                if self.claimed.is_none() {
+                    // Nobody has tried to log in.
+                    return;
+                }
+                (Result::Failed, LoginFailure::Busy)
+            }
             Failure::AuthenticationUnavailable => (Result::Failed, LoginFailure::Unavailable),
             _ => return,
         };

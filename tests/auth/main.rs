@@ -24,6 +24,7 @@ mod planted;
 mod rules;
 mod secrets;
 mod setup;
+mod throttle;
 mod token_form;
 mod token_query;
 mod upstream;

@@ -37,12 +37,12 @@ impl Crowd {
     }
 
     fn shard(&self, network: IpAddr) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        let bits = match network {
-            IpAddr::V4(address) => u64::from(address.to_bits()),
-            IpAddr::V6(address) => (address.to_bits() >> 64) as u64,
+        // Neighbours differ in the last bits of what is counted.
+        let last = match network {
+            IpAddr::V4(address) => address.octets()[3],
+            IpAddr::V6(address) => address.octets()[7],
         };
-        // Neighbours differ in their last bits.
-        let shard = &self.from[(bits % SHARDS as u64) as usize];
+        let shard = &self.from[usize::from(last) % SHARDS];
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

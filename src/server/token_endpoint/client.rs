@@ -5,11 +5,13 @@ use std::sync::Arc;
 use http::HeaderMap;
 
 use super::form::single;
-use crate::authn::{self, Chain, Credentials, Refused};
+use crate::authn::{self, Credentials, Refused};
 use crate::registry::query::Query;
 use crate::secret::Secret;
 use crate::server::failure::TokenRequestError;
-use crate::subject::Subject;
+use crate::server::login::{self, Closed};
+use crate::server::state::State;
+use crate::subject::{Origin, Subject};
 
 /// A client's name and secret, not yet believed.
 #[derive(Debug)]
@@ -54,17 +56,17 @@ impl ClientCredentials {
     }
 
     /// Says which client this is.
-    pub(super) async fn authenticate(&self, chain: &Chain) -> Result<Arc<Subject>, Refused> {
-        let mut refused = Refused::Wrong;
+    pub(super) async fn authenticate(&self, state: &State, from: Origin) -> Result<Arc<Subject>, Closed> {
+        let mut closed = Closed::Refused(Refused::Wrong);
         for (id, secret) in [&self.plain, &self.decoded].into_iter().flatten() {
-            match chain.authenticate_client(id, secret).await {
+            match login::client(state, id, secret, from).await {
                 // The other reading may be right; whoever has that secret is that client.
-                Err(Refused::Wrong) => {}
-                Err(other) => refused = other,
+                Err(Closed::Refused(Refused::Wrong)) => {}
+                Err(other) => closed = other,
                 Ok(subject) => return Ok(subject),
             }
         }
-        Err(refused)
+        Err(closed)
     }
 }
 
