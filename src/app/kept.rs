@@ -33,13 +33,14 @@ impl Kept {
         }
     }
 
-    /// Who has tried too much: a reload gives nobody new attempts.
+    /// The one throttle: who has tried too much has done so for the new state too.
     pub(super) fn throttle(&mut self) -> Result<Arc<Throttle>, NoRandomness> {
-        let throttle = match self.throttle.take() {
-            Some(throttle) => throttle,
-            None => Arc::new(Throttle::new()?),
-        };
-        Ok(Arc::clone(self.throttle.insert(throttle)))
+        if let Some(throttle) = &self.throttle {
+            return Ok(Arc::clone(throttle));
+        }
+        let throttle = Arc::new(Throttle::new()?);
+        self.throttle = Some(Arc::clone(&throttle));
+        Ok(throttle)
     }
 
     /// The upstream of these settings: with its connections, its turns and its health, as far as it is the same as before.

@@ -44,7 +44,6 @@ pub(super) fn state(config: Config, ring: KeyRing, kept: &Kept, metrics: &Metric
     };
     let chain = chain(&config, &clock, kept.hasher(&config), metrics)?;
     let names = names(&config);
-    let throttle = kept.throttle()?;
     let upstreams = upstreams(&config, &names, &mut kept, metrics)?;
     kept.forget_others(&config);
     let routes = routes(&config, &upstreams)?;
@@ -70,7 +69,7 @@ pub(super) fn state(config: Config, ring: KeyRing, kept: &Kept, metrics: &Metric
         token_path: config.token.path,
         jwks,
         max_scopes: config.limits.scopes,
-        throttle,
+        throttle: kept.throttle()?,
         throttling: settings::throttling(&config.limits),
         body_rate: config.limits.body_rate,
         max_target: config.limits.url_bytes,

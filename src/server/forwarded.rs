@@ -77,15 +77,12 @@ pub(super) fn address_of(text: &str) -> Option<IpAddr> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Some(address.to_canonical());
     }
-    let (address, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (inside, after) = rest.split_once(']')?;
-            (IpAddr::from(inside.parse::<Ipv6Addr>().ok()?), after)
-        }
-        None => {
-            let (node, _) = text.split_once(':')?;
-            (IpAddr::from(node.parse::<Ipv4Addr>().ok()?), &text[node.len()..])
-        }
+    let (address, port) = if let Some(rest) = text.strip_prefix('[') {
+        let (inside, after) = rest.split_once(']')?;
+        (IpAddr::from(inside.parse::<Ipv6Addr>().ok()?), after)
+    } else {
+        let (node, _) = text.split_once(':')?;
+        (IpAddr::from(node.parse::<Ipv4Addr>().ok()?), &text[node.len()..])
     };
     is_port(port).then(|| address.to_canonical())
 }

@@ -111,16 +111,15 @@ pub(crate) async fn answer(
         return Err(TokenRequestError::UnknownService { accepted: state.names.services().join(", ") }.into());
     };
     let caller = match &request.who {
-        Who::User(Credentials::Anonymous) => match certified(state, exchange) {
-            Some(caller) => {
+        Who::User(Credentials::Anonymous) => {
+            if let Some(caller) = certified(state, exchange) {
                 exchange.grant = GrantKind::Certificate;
                 caller
-            }
-            None => {
+            } else {
                 login::token_request(state, exchange.peer.client)?;
                 Caller::Anonymous
             }
-        },
+        }
         Who::User(Credentials::Password { user, password }) => {
             exchange.claimed = Some(user.clone());
             let verdict = login::user(state, Door::Token, user, password, exchange.peer.client).await;
