@@ -25,7 +25,7 @@ mod passage;
 mod peer;
 mod presented;
 mod progress;
-mod proxy_protocol;
+pub mod proxy_protocol;
 mod respond;
 mod response_body;
 mod routes;

@@ -8,6 +8,7 @@ pub mod authorization;
 pub mod config;
 pub mod identity;
 pub mod path;
+pub mod proxy_protocol;
 pub mod scope;
 pub mod token;
 
@@ -17,6 +18,7 @@ pub const ALL: &[(&str, fn(&[u8]))] = &[
     ("config", config::check),
     ("identity", identity::check),
     ("path", path::check),
+    ("proxy_protocol", proxy_protocol::check),
     ("scope", scope::check),
     ("token", token::check),
 ];

@@ -16,7 +16,7 @@ pub(crate) use self::read::{ReadError, read};
 
 /// What a header says of the connection's other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
+pub enum Told {
     /// The proxy speaks for itself, as its health checks do.
     Itself,
     /// The client's address.
@@ -27,7 +27,7 @@ pub(crate) enum Told {
 
 /// How far a header has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Parsed {
+pub enum Parsed {
     /// It is whole, and ends with the last byte.
     Whole(Told),
     /// At least so many bytes are missing.
@@ -36,7 +36,7 @@ pub(crate) enum Parsed {
 
 /// Why bytes are no header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Malformed {
+pub enum Malformed {
     /// Neither version begins like this.
     #[error("it does not begin with a PROXY header")]
     NoHeader,
@@ -58,7 +58,7 @@ pub(crate) enum Malformed {
 const FIRST: usize = v2::SIGNATURE.len();
 
 /// Looks at the beginning of a connection.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed, Malformed> {
+pub fn parse(bytes: &[u8]) -> Result<Parsed, Malformed> {
     let begins = |with: &[u8]| {
         let common = bytes.len().min(with.len());
         bytes[..common] == with[..common]

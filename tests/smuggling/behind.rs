@@ -79,7 +79,7 @@ fn a_body_of_no_meaning_stays_here_and_ends_the_connection() {
 fn the_body_of_a_refused_request_is_not_read_as_a_request() {
     let recording = Recording::new();
     let behind = "DELETE /v2/team/app/manifests/smuggled HTTP/1.1\r\nHost: {host}\r\n{alice}\r\n";
-    let length = String::from_utf8(crate::case::fill(behind, &recording.site.gateway)).unwrap().len();
+    let length = recording.fill(behind).len();
     for (begin, status) in [
         ("PATCH {upload} HTTP/1.1\r\nHost: {host}\r\n", 401),
         ("PATCH {upload} HTTP/1.1\r\nHost: {host}\r\n{bob}", 403),
@@ -115,7 +115,7 @@ fn the_body_of_a_refused_request_is_not_read_as_a_request() {
 fn a_form_ends_where_it_says() {
     let recording = Recording::new();
     let form = "grant_type=password&username=bob&password=bob-secret&service={host}&scope=repository:team/app:pull";
-    let length = crate::case::fill(form, &recording.site.gateway).len();
+    let length = recording.fill(form).len();
     let begin = "POST /token HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/x-www-form-urlencoded\r\n";
     for framed in [
         format!("{begin}Content-Length: {length}\r\n\r\n{form}"),

@@ -1,7 +1,7 @@
 //! What a case of the corpus is: bytes, and what must become of them.
 
 use crate::support::gateway::Gateway;
-use crate::support::site::{ALICE, BOB, UPLOAD};
+use crate::support::site::{ALICE, BOB};
 use crate::support::wire::basic;
 
 /// One case.
@@ -42,11 +42,12 @@ impl Case {
 /// The bytes that a text stands for: each character up to U+00FF is the byte of its number, and of what stands in braces
 ///
 /// - `{host}` is the gateway's authority, `{alice}` and `{bob}` are the header lines with their credentials,
+/// - `{upload}` is the session of the case of this number, `{manifest}` a manifest,
 /// - `{get}` and `{patch}` are the request lines of a manifest and of a part of an upload, with `Host` and alice's credentials,
 /// - `{hostless}` is the request line of a manifest with alice's credentials, and `{rest}` is what stands behind a request line of hers,
 /// - `{TEXT*N}` is TEXT, N times.
-pub(crate) fn fill(text: &str, gateway: &Gateway) -> Vec<u8> {
-    let host = gateway.host();
+pub(crate) fn fill(text: &str, gateway: &Gateway, number: usize) -> Vec<u8> {
+    let (host, upload) = (gateway.host(), format!("{SESSIONS}{number}"));
     let credentials = |user| format!("Authorization: {}\r\n", basic(user));
     let begin = |line: &str| format!("{line} HTTP/1.1\r\nHost: {host}\r\n{}", credentials(ALICE));
     let mut out = String::new();
@@ -59,10 +60,10 @@ pub(crate) fn fill(text: &str, gateway: &Gateway) -> Vec<u8> {
             "alice" => credentials(ALICE),
             "bob" => credentials(BOB),
             "get" => begin(&format!("GET {MANIFEST}")),
-            "patch" => begin(&format!("PATCH {UPLOAD}")),
+            "patch" => begin(&format!("PATCH {upload}")),
             "hostless" => format!("GET {MANIFEST} HTTP/1.1\r\n{}", credentials(ALICE)),
             "rest" => format!("Host: {host}\r\n{}\r\n", credentials(ALICE)),
-            "upload" => UPLOAD.to_owned(),
+            "upload" => upload.clone(),
             "manifest" => MANIFEST.to_owned(),
             other => {
                 let (text, count) = other.rsplit_once('*').unwrap_or_else(|| panic!("no such placeholder: {other}"));
@@ -76,6 +77,8 @@ pub(crate) fn fill(text: &str, gateway: &Gateway) -> Vec<u8> {
     out.chars().map(|char| u8::try_from(u32::from(char)).unwrap()).collect()
 }
 
+/// Below it is an upload session for each case: what breaks off may come upstream late, and is known by its session then.
+pub(crate) const SESSIONS: &str = "/v2/team/app/blobs/uploads/case-";
 /// A manifest that alice may read.
 pub(crate) const MANIFEST: &str = "/v2/team/app/manifests/v1";
 /// The request line upstream of `{get}`.

@@ -14,6 +14,8 @@ mod run;
 mod behind;
 mod chunks;
 mod codings;
+mod h2;
+mod h2_cases;
 mod hops;
 mod hosts;
 mod lengths;

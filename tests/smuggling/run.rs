@@ -1,13 +1,14 @@
 //! Sends cases and holds what became of them against what must.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::case::{Case, Outcome, fill};
+use crate::case::{Case, Outcome, SESSIONS, fill};
 use crate::support::site::{SETUP, Site};
 use crate::support::upstream::Then;
 use crate::support::wire::{Body, End, Head, LIMIT, Wire};
@@ -35,6 +36,8 @@ const ENDED_HERE: [&str; 9] = [
 pub(crate) struct Recording {
     pub(crate) site: Site,
     received: Mutex<Receiver<(Head, Body)>>,
+    /// The number of the case at hand.
+    number: AtomicUsize,
 }
 
 impl Recording {
@@ -47,18 +50,28 @@ impl Recording {
             let answer = wire.try_send("HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n");
             if whole && answer.is_ok() { Then::Keep } else { Then::Close }
         });
-        Self { site, received: Mutex::new(received) }
+        Self { site, received: Mutex::new(received), number: AtomicUsize::new(0) }
+    }
+
+    /// Goes on to the next case.
+    pub(crate) fn next(&self) {
+        self.number.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The bytes that a text stands for, in the case at hand.
+    pub(crate) fn fill(&self, text: &str) -> Vec<u8> {
+        fill(text, &self.site.gateway, self.number.load(Ordering::Relaxed))
     }
 
     /// Sends this text, filled in, over a connection of its own.
     pub(crate) fn send(&self, text: &str) -> Wire {
         let mut client = self.site.connect();
         // An answer may come, and the connection end, before all has been sent.
-        let _ = client.try_send(fill(text, &self.site.gateway));
+        let _ = client.try_send(self.fill(text));
         client
     }
 
-    /// All that has come upstream since the last call, in order: when this returns, whatever was under way has come too.
+    /// All that has come upstream since the last call, in order. What broke off in cases before may still come, and is left out.
     pub(crate) fn upstream(&self) -> Vec<(Head, Body)> {
         let mut fence = self.send("GET /v2/team/app/manifests/fence HTTP/1.1\r\nHost: {host}\r\n{alice}\r\n");
         assert_eq!(fence.head().status(), 202, "the fence");
@@ -75,12 +88,18 @@ impl Recording {
             is_well_formed(head);
             is_authorized(head);
         }
+        let own = self.number.load(Ordering::Relaxed).to_string();
+        all.retain(|(head, body)| {
+            let late = head.target().strip_prefix(SESSIONS).is_some_and(|number| number != own);
+            assert!(!late || !body.whole, "late and whole: {head:?} {body:?}");
+            !late
+        });
         all
     }
 
     /// Requires that exactly these requests have come upstream: request lines and bodies.
     pub(crate) fn has_seen(&self, name: &str, expected: &[(&str, &str)]) {
-        let fill = |text: &str| String::from_utf8(fill(text, &self.site.gateway)).unwrap();
+        let fill = |text: &str| String::from_utf8(self.fill(text)).unwrap();
         let seen: Vec<_> = self.upstream();
         assert!(seen.iter().all(|(_, body)| body.whole && body.trailers.is_empty()), "{name}: {seen:?}");
         let seen: Vec<_> = seen.into_iter().map(|(head, body)| (head.start, body.text())).collect();
@@ -99,6 +118,7 @@ pub(crate) fn run(cases: &[Case]) {
 
 fn run_one(recording: &Recording, case: &Case) {
     let Case { name, sends, outcome } = *case;
+    recording.next();
     match outcome {
         Outcome::Ends(status) | Outcome::EndsOrHangsUp(status) => {
             let mut client = recording.send(&[sends, SMUGGLED].concat());

@@ -6,7 +6,7 @@ use crate::case::{Case, GET};
 /// The cases about sizes.
 pub(crate) const CASES: &[Case] = &[
     Case::new("a path over the limit of paths", "GET /v2/{a/*3000}manifests/v1 HTTP/1.1\r\n{rest}", Refused(400)),
-    Case::new("a query over the limit of queries", "GET {manifest}?ns={a*20000} HTTP/1.1\r\n{rest}", Refused(400)),
+    Case::new("a query over the limit of queries", "GET {manifest}?ns={a*20000} HTTP/1.1\r\n{rest}", Refused(414)),
     Case::new("a query of too many parameters", "GET {manifest}?{a=b&*2000} HTTP/1.1\r\n{rest}", Refused(400)),
     Case::new("a target over the limit of heads", "GET /v2/{a*70000} HTTP/1.1\r\n{rest}", Ends(431)),
     Case::new("a method without an end", "{G*70000}", Ends(431)),
