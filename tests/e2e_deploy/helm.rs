@@ -77,7 +77,7 @@ env:
     valueFrom: {secretKeyRef: {name: users, key: alice}}
 volumes: [{name: images, persistentVolumeClaim: {claimName: images}}, {name: ca, configMap: {name: images-tidegate}}]
 volumeMounts: [{name: ca, mountPath: /etc/ca}]
-drain: {timeout: 60}
+drain: {delay: 0, timeout: 60}
 autoscaling: {enabled: false}
 disruptionBudget: {enabled: false}
 replicas: 1

@@ -122,6 +122,22 @@ grep -x 'Seccomp:.2' "$status"
 test "$(stat -c '%A %U' /var/lib/tidegate)" = 'drwx------ tidegate'
 test "$(stat -c '%A %U' /var/lib/tidegate/signing-key.pem)" = '-rw------- tidegate'
 
+# A change is taken over without an end; one with errors says so, and changes nothing.
+realm() {
+    curl --silent --head http://127.0.0.1:5000/v2/ | grep --ignore-case '^www-authenticate:'
+}
+before=$(main_pid)
+sed -i 's|^public_url = "http://127.0.0.1:5000"|public_url = "http://localhost:5000"|' /etc/tidegate/gateway.toml
+systemctl reload tidegate
+until realm | grep 'realm="http://localhost:5000/token"'; do
+    sleep 0.1
+done
+echo 'wrong = here' >>/etc/tidegate/gateway.toml
+fails systemctl reload tidegate
+realm | grep 'realm="http://localhost:5000/token"'
+sed -i '$ d' /etc/tidegate/gateway.toml
+test "$(main_pid)" = "$before"
+
 # An upgrade starts it anew where it runs, with the configuration that is there.
 echo '# mine' >>/etc/tidegate/gateway.toml
 before=$(main_pid)

@@ -40,6 +40,7 @@ fraction, and would write 4 as 4.0.
   "listen" (list "0.0.0.0:5000")
   "public_url" .Values.publicUrl
   "state_dir" "/var/lib/tidegate"
+  "drain_delay" (printf "%ds" (int .Values.drain.delay))
   "drain_timeout" (printf "%ds" (int .Values.drain.timeout))
 ) .Values.server -}}
 {{- if .Values.tls.secret -}}
