@@ -20,12 +20,12 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, Malformed> {
     if let Some(end) = bytes.windows(END.len()).position(|pair| pair == END) {
         let line = &bytes[..end];
         // What follows the end would not have been asked for.
-        let whole = end + END.len() == bytes.len() && bytes.len() <= LONGEST;
+        let whole = end + END.len() == bytes.len() && bytes.len() <= LONGEST && line.iter().copied().all(is_plain);
         return if whole { told(line).map(Parsed::Whole) } else { Err(Malformed::Line) };
     }
     let ending = bytes.last() == Some(&b'\r');
     let so_far = if ending { &bytes[..bytes.len() - 1] } else { bytes };
-    if so_far.iter().any(|byte| !matches!(byte, b' '..=b'~')) {
+    if !so_far.iter().copied().all(is_plain) {
         return Err(Malformed::Line);
     }
     let shortest = match &bytes[PREFIX.len()..] {
@@ -37,6 +37,11 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, Malformed> {
     let to_end = if ending { 1 } else { END.len() };
     let lacks = shortest.saturating_sub(bytes.len()).max(to_end);
     if bytes.len() + to_end > LONGEST { Err(Malformed::LineTooLong) } else { Ok(Parsed::Lacks(lacks)) }
+}
+
+/// Whether a byte may stand in a line: the same whether the line comes whole or in pieces.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~')
 }
 
 /// What a line without its end says.
