@@ -97,6 +97,10 @@ impl Configuration for Reloads {
         }
     }
 
+    fn reopen_logs(&mut self) {
+        self.shared.log.reopen();
+    }
+
     fn watch(&self) -> Watch {
         self.file.as_ref().map_or_else(|| Watch::new([]), ConfigFile::watch)
     }

@@ -39,7 +39,7 @@ fn used(expression: &str) -> Vec<Used<'_>> {
         let after = after.trim_start();
         if matches!(word, "by" | "without" | "on" | "ignoring") {
             rest = &after[after.find(')').unwrap() + 1..];
-        } else if WORDS.contains(&word) || after.starts_with('(') || starts_with_number(&rest[..start]) {
+        } else if WORDS.contains(&word) || is_called(after) || starts_with_number(&rest[..start]) {
             rest = after;
         } else {
             let mut matchers = Vec::new();
@@ -56,6 +56,11 @@ fn used(expression: &str) -> Vec<Used<'_>> {
         }
     }
     found
+}
+
+/// Whether what stands before this is a function, or an operator such as `sum` with its labels first.
+fn is_called(after: &str) -> bool {
+    ["(", "by ", "by(", "without ", "without("].iter().any(|start| after.starts_with(start))
 }
 
 /// Whether a word is the unit of a number, or the exponent.

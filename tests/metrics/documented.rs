@@ -65,7 +65,7 @@ fn every_value_of_a_label_is_documented() {
     let text = text();
     let words: BTreeSet<&str> = quoted(&text).collect();
     let scrape = Scrape::of(&Site::new(ok).gateway);
-    let ours = ["upstream", "address", "member", "version", "status"];
+    let ours = ["upstream", "address", "member", "version", "status", "name"];
     for family in scrape.families.keys() {
         for (label, values) in scrape.labels(family) {
             if ours.contains(&label) {

@@ -11,5 +11,6 @@ use support::{site, upstream, wire};
 mod counting;
 mod deployed;
 mod documented;
+mod logs;
 mod scrape;
 mod traces;
