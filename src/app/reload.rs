@@ -97,6 +97,10 @@ impl Configuration for Reloads {
         }
     }
 
+    fn reopen_logs(&mut self) {
+        self.shared.log.reopen();
+    }
+
     fn watch(&self) -> Watch {
         self.file.as_ref().map_or_else(|| Watch::new([]), ConfigFile::watch)
     }
@@ -124,6 +128,7 @@ impl Reloads {
         self.admin_settings.set(settings::of_admin(&settings));
         self.settings.set(settings);
         self.shared.state.store(Arc::new(built.state));
+        self.metrics.expiries(metrics::Usage::SigningKey, built.expiries);
         self.kept = built.kept;
         self.own_key = built.own_key;
         self.upstreams = built.upstreams;
