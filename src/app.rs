@@ -36,7 +36,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::keys::KeyRing;
 use crate::lifecycle::Running;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Usage};
 use crate::server::admin::{AdminServer, Pages};
 use crate::server::connection::{ConnectionInfo, LiveSettings};
 use crate::server::listener::{Address, Bound, Inherited, Listeners};
@@ -77,7 +77,7 @@ pub fn start(config: Config, ring: KeyRing, file: Option<ConfigFile>) -> Result<
     let admin_address = config.admin.as_ref().map(|admin| admin.listen);
     let (timing, fixed) = (reload::timing(&config), Fixed::of(&config));
 
-    let Built { state, kept, own_key, upstreams } = state::state(config, ring, &Kept::default(), &metrics)?;
+    let Built { state, kept, own_key, expiries, upstreams } = state::state(config, ring, &Kept::default(), &metrics)?;
     let listeners = Listeners::open(&addresses, inherited, workers)?.secured(secured);
     let pages = Pages { status: status.clone(), metrics: metrics.clone(), log: log.clone() };
     let admin_settings = LiveSettings::from(settings::of_admin(&settings));
@@ -86,6 +86,7 @@ pub fn start(config: Config, ring: KeyRing, file: Option<ConfigFile>) -> Result<
     for upstream in &upstreams {
         status.upstream(&upstream.settings().name);
     }
+    metrics.expiries(Usage::SigningKey, expiries);
     metrics.configured(Clock::System.now());
     let shared = Shared::new(state, log.clone(), metrics.clone(), tracer);
     let settings = LiveSettings::from(settings);

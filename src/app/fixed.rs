@@ -1,9 +1,11 @@
-//! What cannot change while the gateway runs: sockets and threads that it was started with, and the directory that is its own.
+//! What cannot change while the gateway runs: sockets, threads and log files that it was started with, and the directory that is its
+//! own.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::config::{Config, Listener};
+use crate::config::{Config, Listener, LogFormat, LogTarget};
+use crate::telemetry::TraceSettings;
 
 /// The values that the gateway was started with.
 #[derive(Debug)]
@@ -14,6 +16,11 @@ pub(super) struct Fixed {
     tls: bool,
     workers: usize,
     state_dir: PathBuf,
+    level: String,
+    format: LogFormat,
+    requests: LogTarget,
+    audit: LogTarget,
+    tracing: Option<TraceSettings>,
 }
 
 impl Fixed {
@@ -25,6 +32,11 @@ impl Fixed {
             tls: config.server.tls.is_some(),
             workers: config.server.workers,
             state_dir: config.server.state_dir.clone(),
+            level: config.log.level.clone(),
+            format: config.log.format,
+            requests: config.log.requests.clone(),
+            audit: config.log.audit.clone(),
+            tracing: config.tracing.clone(),
         }
     }
 
@@ -41,6 +53,11 @@ impl Fixed {
             ("server.workers", new.workers != self.workers),
             ("server.state_dir", new.state_dir != self.state_dir),
             ("admin.listen", new.admin_listen != self.admin_listen),
+            ("log.level", new.level != self.level),
+            ("log.format", new.format != self.format),
+            ("log.requests", new.requests != self.requests),
+            ("log.audit", new.audit != self.audit),
+            ("tracing", new.tracing != self.tracing),
             ("token.listen", new.token_listen != self.token_listen),
         ]
         .into_iter()

@@ -128,6 +128,7 @@ impl Reloads {
         self.admin_settings.set(settings::of_admin(&settings));
         self.settings.set(settings);
         self.shared.state.store(Arc::new(built.state));
+        self.metrics.expiries(metrics::Usage::SigningKey, built.expiries);
         self.kept = built.kept;
         self.own_key = built.own_key;
         self.upstreams = built.upstreams;

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::identity::StripList;
 use crate::keys::KeyRing;
-use crate::metrics::{Metrics, Usage};
+use crate::metrics::{Expiry, Metrics};
 use crate::server::{Markers, PublicName, PublicNames, State, Upstream};
 use crate::token::{self, Cache, Issuer, Verifier};
 
@@ -25,6 +25,8 @@ pub(super) struct Built {
     pub(super) kept: Kept,
     /// The keys, if they are not those of `token.keys` but the one of `state_dir`.
     pub(super) own_key: Option<Arc<KeyRing>>,
+    /// When the certificates of keys end.
+    pub(super) expiries: Vec<Expiry>,
     /// The upstreams that a route leads to.
     pub(super) upstreams: Vec<Arc<Upstream>>,
 }
@@ -33,7 +35,7 @@ pub(super) struct Built {
 pub(super) fn state(config: Config, ring: KeyRing, kept: &Kept, metrics: &Metrics) -> Result<Built, StartError> {
     let clock = Clock::System;
     let ring = Arc::new(ring);
-    metrics.expiries(Usage::SigningKey, keys::expiries(&ring));
+    let expiries = keys::expiries(&ring);
     let own_key = config.token.keys.is_empty().then(|| Arc::clone(&ring));
     let mut kept = kept.clone();
     let token = token::Settings {
@@ -76,7 +78,7 @@ pub(super) fn state(config: Config, ring: KeyRing, kept: &Kept, metrics: &Metric
         form_timeout: config.server.header_timeout,
         clock,
     };
-    Ok(Built { state, kept, own_key, upstreams })
+    Ok(Built { state, kept, own_key, expiries, upstreams })
 }
 
 fn names(config: &Config) -> PublicNames {
