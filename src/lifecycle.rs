@@ -127,16 +127,13 @@ async fn until_the_end(running: Running, mut signals: mpsc::UnboundedReceiver<Si
     let _ = tasks.send(Task::EndReloads);
     let timing = *timing.lock().unwrap_or_else(PoisonError::into_inner);
     status.set_draining();
-    let drained = match lost {
-        Some(worker) => {
-            tracing::error!(?worker, "a worker ended by itself; ending the others");
-            drain(&mut workers, &shutdown, timing, &mut signals, &tasks).await
-        }
-        None => {
-            notifier.stopping(timing.drain_delay + timing.drain_timeout + MARGIN);
-            leave(&mut workers, &shutdown, timing, &mut signals, &tasks).await
-                && drain(&mut workers, &shutdown, timing, &mut signals, &tasks).await
-        }
+    let drained = if let Some(worker) = lost {
+        tracing::error!(?worker, "a worker ended by itself; ending the others");
+        drain(&mut workers, &shutdown, timing, &mut signals, &tasks).await
+    } else {
+        notifier.stopping(timing.drain_delay + timing.drain_timeout + MARGIN);
+        leave(&mut workers, &shutdown, timing, &mut signals, &tasks).await
+            && drain(&mut workers, &shutdown, timing, &mut signals, &tasks).await
     };
     if !drained {
         shutdown.cut();

@@ -13,7 +13,7 @@ use super::probes::Probes;
 use super::state::{Built, state};
 use super::{StartError, settings};
 use crate::clock::Clock;
-use crate::config::{Config, Report};
+use crate::config::{Config, Diagnostic, Report};
 use crate::keys::KeyRing;
 use crate::lifecycle::{Configuration, Timing};
 use crate::metrics::{self, Metrics};
@@ -39,7 +39,7 @@ impl ReloadError {
     /// One line that says where to look.
     fn headline(&self) -> String {
         match self {
-            Self::Invalid(report) => report.diagnostics().first().map_or_else(String::new, |first| first.headline()),
+            Self::Invalid(report) => report.diagnostics().first().map_or_else(String::new, Diagnostic::headline),
             Self::Unusable(error) => error.to_string(),
         }
     }

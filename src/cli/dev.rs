@@ -43,7 +43,7 @@ pub struct Args {
 pub fn run(args: &Args) -> ExitCode {
     match prepare(args) {
         Ok((config, ring, password)) => serve::serve(config, ring, None, |gateway| {
-            tell(args, gateway.addresses.first().and_then(Bound::tcp), &password)
+            tell(args, gateway.addresses.first().and_then(Bound::tcp), &password);
         }),
         Err(why) => {
             // With standard error closed, only the exit code is left to tell.

@@ -46,7 +46,7 @@ impl Upkeep {
 
     /// Does what is asked for, until nobody can ask any more.
     pub(super) async fn run(self, mut tasks: mpsc::UnboundedReceiver<Task>) {
-        self.with(|configuration| configuration.begin()).await;
+        self.with(Configuration::begin).await;
         let mut reloads = true;
         loop {
             tokio::select! {
@@ -58,7 +58,7 @@ impl Upkeep {
                     }
                     reloads &= !asked.contains(&Task::EndReloads);
                     if asked.contains(&Task::ReopenLogs) {
-                        self.with(|configuration| configuration.reopen_logs()).await;
+                        self.with(Configuration::reopen_logs).await;
                     }
                     if reloads && asked.contains(&Task::Reload) {
                         tracing::info!("SIGHUP: reading the configuration again");
@@ -85,7 +85,7 @@ impl Upkeep {
 
     async fn reload(&self) {
         self.notifier.reloading();
-        match self.with(|configuration| configuration.reload()).await {
+        match self.with(Configuration::reload).await {
             Some(Ok(timing)) => {
                 *self.timing.lock().unwrap_or_else(PoisonError::into_inner) = timing;
                 self.notifier.ready("serving");

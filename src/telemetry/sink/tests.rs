@@ -327,7 +327,7 @@ fn no_line_is_lost_or_torn_while_files_are_moved_away() {
 fn a_place_that_cannot_be_opened_anew_is_written_to_as_before() {
     let dir = tempfile::tempdir().unwrap();
     let (path, moved) = (dir.path().join("log"), dir.path().join("moved"));
-    let (tried, tries) = channel();
+    let (tell, attempts) = channel();
     let mut open = opener(&path);
     let mut first = true;
     let sink = Sink::open(
@@ -336,7 +336,7 @@ fn a_place_that_cannot_be_opened_anew_is_written_to_as_before() {
             if std::mem::take(&mut first) {
                 return open();
             }
-            tried.send(()).unwrap();
+            tell.send(()).unwrap();
             Err(io::ErrorKind::PermissionDenied.into())
         }),
     )
@@ -345,7 +345,7 @@ fn a_place_that_cannot_be_opened_anew_is_written_to_as_before() {
     assert!(sink.flush(PATIENCE));
     fs::rename(&path, &moved).unwrap();
     sink.reopen();
-    tries.recv_timeout(PATIENCE).unwrap();
+    attempts.recv_timeout(PATIENCE).unwrap();
     sink.offer(b"after\n");
     drop(sink);
     assert_eq!(fs::read_to_string(&moved).unwrap(), "before\nafter\n");
