@@ -52,6 +52,7 @@ struct Shared {
 }
 
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and any may be true with any other")]
 struct Queue {
     bytes: Vec<u8>,
     /// Lines ever queued.

@@ -94,7 +94,7 @@ impl Telling {
                 }
             }
             let count = batch.len() as u64;
-            let message = message(&self.settings.service, batch);
+            let message = message(&self.settings.service, &batch);
             let told = runtime.block_on(async {
                 let told = tokio::time::timeout(PATIENCE, self.post(message)).await;
                 told.unwrap_or_else(|_| Err(format!("no answer within {PATIENCE:?}").into()))
@@ -141,7 +141,7 @@ impl Telling {
     }
 }
 
-fn message(service: &str, spans: Vec<Value>) -> String {
+fn message(service: &str, spans: &[Value]) -> String {
     let version = env!("CARGO_PKG_VERSION");
     json!({ "resourceSpans": [{
         "resource": { "attributes": [text("service.name", service), text("service.version", version)] },

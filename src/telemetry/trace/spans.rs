@@ -33,13 +33,13 @@ impl Tracer {
     pub fn begin(&self, believed: Option<&HeaderMap>) -> Option<Trace> {
         let telling = self.0.as_ref()?;
         let parent = believed.and_then(Context::of);
-        let (trace, sampled) = match &parent {
-            Some(parent) => (parent.trace, parent.sampled),
-            None => {
+        let (trace, sampled) = parent.map_or_else(
+            || {
                 let trace = Id::new();
                 (trace, trace.share() < telling.sample)
-            }
-        };
+            },
+            |parent| (parent.trace, parent.sampled),
+        );
         Some(Trace {
             telling: Arc::clone(telling),
             own: Context { trace, span: Id::new(), sampled },
