@@ -14,7 +14,7 @@ Installs the programs that the tests of deploy/ hold it against, as far as they 
   target/deploy-venv   kubernetes-validate, as tests/deploy-requirements.txt pins it
   cargo-deb            into the cache of the user, since building it takes minutes
 
-and lintian, runc and binutils of Debian. Needs Debian 12 or newer on x86-64, cargo, and root or sudo. tests/run calls this.
+and lintian, logrotate, runc and binutils of Debian. Needs Debian 12 or newer on x86-64, cargo, and root or sudo. tests/run calls this.
 HELP
 }
 
@@ -90,7 +90,7 @@ install_cargo_deb() {
 }
 
 mkdir -p target
-install_missing lintian=lintian runc=runc objcopy=binutils dpkg-shlibdeps=dpkg-dev
+install_missing lintian=lintian logrotate=logrotate runc=runc objcopy=binutils dpkg-shlibdeps=dpkg-dev
 if ! /usr/bin/python3 -c 'import ensurepip, venv' 2>/dev/null; then
     install_packages python3-venv
 fi

@@ -35,7 +35,9 @@ fn holds_what_docs_say_and_nothing_that_lintian_objects_to() {
 
     call(&dpkg, dir.path(), &["--control", package, "control"]).ok();
     let conffiles = std::fs::read_to_string(dir.path().join("control/conffiles")).unwrap();
-    assert_eq!(conffiles.trim(), "/etc/tidegate/gateway.toml");
+    let mut conffiles: Vec<&str> = conffiles.split_whitespace().collect();
+    conffiles.sort_unstable();
+    assert_eq!(conffiles, ["/etc/logrotate.d/tidegate", "/etc/tidegate/gateway.toml"]);
     let listed = call(&dpkg, dir.path(), &["--contents", package]).ok().stdout;
     for file in [
         "-rwxr-xr-x root/root ./usr/bin/tidegate",
@@ -137,6 +139,25 @@ fails systemctl reload tidegate
 realm | grep 'realm="http://localhost:5000/token"'
 sed -i '$ d' /etc/tidegate/gateway.toml
 test "$(main_pid)" = "$before"
+
+# Logs in files are turned over, and what follows goes into new ones.
+printf '[log]\nrequests = { file = "/var/log/tidegate/requests.log" }\n' >>/etc/tidegate/gateway.toml
+systemctl restart tidegate
+healthy
+curl --silent --output /dev/null http://127.0.0.1:5000/v2/before
+until grep --silent /v2/before /var/log/tidegate/requests.log; do
+    sleep 0.1
+done
+logrotate --force /etc/logrotate.d/tidegate
+until test -e /var/log/tidegate/requests.log; do
+    sleep 0.1
+done
+curl --silent --output /dev/null http://127.0.0.1:5000/v2/after
+until grep --silent /v2/after /var/log/tidegate/requests.log; do
+    sleep 0.1
+done
+grep --silent /v2/before /var/log/tidegate/requests.log.1
+fails grep --silent /v2/after /var/log/tidegate/requests.log.1
 
 # An upgrade starts it anew where it runs, with the configuration that is there.
 echo '# mine' >>/etc/tidegate/gateway.toml
