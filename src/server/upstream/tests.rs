@@ -69,7 +69,7 @@ fn what_changed_begins_anew() {
     let old = Upstream::new(before.clone(), 1).unwrap();
     let bound = before.bound.map(|bound| BoundSettings { at_once: 2, ..bound });
     let retries = Some(RetrySettings { budget: 0.1, burst: 10 });
-    let new = Upstream::succeed(&old, UpstreamSettings { bound, retries, ..before }, 1).unwrap();
+    let new = Upstream::succeed(&old, UpstreamSettings { retries, bound, ..before }, 1).unwrap();
     assert_eq!(kept(&old, &new), [true]);
     assert!(!same(old.bound.as_ref(), new.bound.as_ref()) && !same(old.budget.as_ref(), new.budget.as_ref()));
 }
