@@ -22,7 +22,7 @@ pub enum BodyError {
     /// The connection that it came over failed, or the peer sent less than it promised.
     #[error("the body broke off: {0}")]
     Broken(#[from] hyper::Error),
-    /// The client took the request back as if it had sent all of it (RST_STREAM with NO_ERROR).
+    /// The client took the request back as if it had sent all of it (`RST_STREAM` with `NO_ERROR`).
     #[error("the body was taken back")]
     TakenBack,
     /// Nothing came for longer than the configured bound.

@@ -107,7 +107,7 @@ pub(super) fn get(stream: u32) -> Vec<u8> {
     frame(HEADERS, END_STREAM | END_HEADERS, stream, &block)
 }
 
-/// RST_STREAM.
+/// `RST_STREAM`.
 pub(super) fn reset(stream: u32, error: u32) -> Vec<u8> {
     frame(RST_STREAM, 0, stream, &error.to_be_bytes())
 }
