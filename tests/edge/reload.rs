@@ -127,3 +127,25 @@ async fn authorities_of_clients_change_too() {
     assert!(old.ask(get("/v2/")).await.is_err());
     assert_eq!(held.ask(get("/v2/")).await.unwrap().status(), 200);
 }
+
+#[tokio::test]
+async fn a_reload_takes_other_files_or_none() {
+    let secured = Secured::new(With::default());
+    let client = secured.client();
+    let before = shown(&client).await;
+    let mut held = client.open().await.unwrap();
+    assert_eq!(held.ask(get("/v2/")).await.unwrap().status(), 401);
+
+    secured.authority.serve("next", &["gw.example"]);
+    let config = &secured.site.gateway.config;
+    let text = fs::read_to_string(config).unwrap();
+    fs::write(config, text.replace("/server/tls.", "/next/tls.")).unwrap();
+    let next = changed(&client, &before).await;
+    assert_eq!(held.ask(get("/v2/")).await.unwrap().status(), 401);
+
+    // What cannot be read changes nothing, of the whole configuration.
+    fs::write(config, text.replace("/server/tls.", "/missing/tls.")).unwrap();
+    let log = secured.site.wait_for_log("not put in force");
+    assert!(log.contains("missing/tls.crt"), "{log}");
+    assert_eq!(shown(&client).await, next);
+}
