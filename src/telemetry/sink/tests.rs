@@ -327,7 +327,7 @@ fn no_line_is_lost_or_torn_while_files_are_moved_away() {
 fn a_place_that_cannot_be_opened_anew_is_written_to_as_before() {
     let dir = tempfile::tempdir().unwrap();
     let (path, moved) = (dir.path().join("log"), dir.path().join("moved"));
-    let (tried, tries) = channel();
+    let (tried, asked) = channel();
     let mut open = opener(&path);
     let mut first = true;
     let sink = Sink::open(
@@ -345,7 +345,7 @@ fn a_place_that_cannot_be_opened_anew_is_written_to_as_before() {
     assert!(sink.flush(PATIENCE));
     fs::rename(&path, &moved).unwrap();
     sink.reopen();
-    tries.recv_timeout(PATIENCE).unwrap();
+    asked.recv_timeout(PATIENCE).unwrap();
     sink.offer(b"after\n");
     drop(sink);
     assert_eq!(fs::read_to_string(&moved).unwrap(), "before\nafter\n");
