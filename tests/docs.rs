@@ -260,7 +260,9 @@ fn with_secret_files(text: &str) -> tempfile::TempDir {
     };
     if let Ok(table) = text.parse::<Table>() {
         let value = Value::Table(table);
-        secret_files(&value).iter().for_each(|name| write(name, SECRET));
+        for name in secret_files(&value) {
+            write(&name, SECRET);
+        }
         for (name, is_key) in tls_files(&value) {
             let made = certificate();
             write(&name, if is_key { &made.1 } else { &made.0 });

@@ -1,5 +1,6 @@
 //! The configuration: the input is the text of a `gateway.toml`.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use tidegate::config::{Config, Place, Report};
@@ -35,7 +36,7 @@ pub fn check(data: &[u8]) {
 
     let mut told = format!("{report}\n{}", serde_json::to_string(report.diagnostics()).unwrap());
     if let Ok((config, _)) = &checked {
-        told += &format!("\n{config:?}");
+        let _ = write!(told, "\n{config:?}");
     }
     for secret in secrets(text) {
         // One that stands elsewhere too may be shown there.

@@ -12,8 +12,11 @@ pub mod proxy_protocol;
 pub mod scope;
 pub mod token;
 
+/// What is done with one input; it panics where something does not hold.
+pub type Check = fn(&[u8]);
+
 /// Every check by the name of its target.
-pub const ALL: &[(&str, fn(&[u8]))] = &[
+pub const ALL: &[(&str, Check)] = &[
     ("authorization", authorization::check),
     ("config", config::check),
     ("identity", identity::check),

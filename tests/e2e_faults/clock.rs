@@ -1,5 +1,6 @@
 //! A wall clock that jumps under the gateway's feet, by libfaketime; the monotonic one goes on as clocks do.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -136,11 +137,12 @@ fn a_jump_back_makes_no_token_live_longer_than_its_own_time_says() {
 fn what_has_an_end_of_its_own_ends_by_the_clock() {
     let hash = KeyHash::of(&Secret::new(KEY)).to_text();
     let site = Site::start(|settings| {
-        settings.rest.push_str(&format!(
+        let _ = write!(
+            settings.rest,
             "[api_keys.program]\nhash = \"{hash}\"\nexpires = 2099-01-01T00:00:00Z\n\n\
              [[route]]\nprefix = \"/api/\"\nupstream = \"registry\"\nauth = \"api\"\n\n\
              [[access]]\nwho = [\"user:program\"]\npaths = [\"/api/**\"]\nmethods = [\"*\"]\n"
-        ));
+        );
     });
     let ask = || Request::new(site.gateway.port, "GET", "/api/x").header("X-Api-Key", KEY).send().status;
     assert_eq!(ask(), 404);

@@ -1,5 +1,6 @@
 //! Full disks: for bodies that are kept, for logs, and for state.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -54,7 +55,7 @@ fn start(settings: &Settings, dir: &Path) -> (Gateway, Disk) {
 /// Settings with these lines of `[log]`.
 fn logging(upstream_port: u16, lines: &str) -> Settings {
     let mut settings = settings(upstream_port);
-    settings.rest += &format!("\n[log]\n{lines}\n");
+    let _ = write!(settings.rest, "\n[log]\n{lines}\n");
     settings.server.push_str("\nworkers = 2\ndrain_timeout = \"1s\"");
     settings
 }

@@ -42,7 +42,7 @@ fn idle_connections_cost_little_and_are_served_when_they_wake() {
     }
     until("all are accepted", LIMIT, || (descriptors(id) >= before + count).then_some(()));
     let each = resident(id).saturating_sub(memory) / count;
-    eprintln!("{count} idle connections: {:.1} KiB of memory each", each as f64 / 1024.0);
+    eprintln!("{count} idle connections: {each} bytes of memory each");
     std::io::stderr().flush().unwrap();
     assert!(each < 64 * 1024, "{each} bytes each");
 

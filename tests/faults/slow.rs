@@ -216,8 +216,8 @@ fn many_slow_clients_are_served_and_hold_up_nobody() {
     let again = times(&site, |done| done < SAMPLE);
 
     // What is quiet depends on who else uses the machine: the worse of before and after.
-    let base = p99(&quiet).max(p99(&again));
-    let ratio = p99(&busy).as_secs_f64() / base.as_secs_f64();
+    let undisturbed = p99(&quiet).max(p99(&again));
+    let ratio = p99(&busy).as_secs_f64() / undisturbed.as_secs_f64();
     let cut = shared.cut.load(Ordering::SeqCst);
     eprintln!(
         "{count} slow clients for {hold:?}: p99 {:?} quiet, {:?} after, {:?} among them ({ratio:.2} times, {} requests); \

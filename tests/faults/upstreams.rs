@@ -160,7 +160,7 @@ impl Client<'_> {
             }
             Fault::Silent => assert_eq!((head.status(), wire.body(&head).whole), (504, true)),
             Fault::Garbage | Fault::Hangup => {
-                assert_eq!((head.status(), wire.body(&head).whole), (502, true), "{fault:?}")
+                assert_eq!((head.status(), wire.body(&head).whole), (502, true), "{fault:?}");
             }
         }
         let closes = head.get("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));

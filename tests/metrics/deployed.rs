@@ -24,7 +24,7 @@ struct Used<'a> {
     matchers: Vec<(&'a str, &'a str)>,
 }
 
-/// What an expression of PromQL uses.
+/// What an expression of `PromQL` uses.
 fn used(expression: &str) -> Vec<Used<'_>> {
     let mut found = Vec::new();
     let mut rest = expression;

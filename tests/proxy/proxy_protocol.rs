@@ -9,7 +9,7 @@ use crate::upstream::{Upstream, ok};
 use crate::wire::{End, LIMIT, Wire};
 
 /// A gateway with a listener for proxies. Everybody may pull from `inside/` who comes from some address, and from `far/` who comes from
-/// 192.0.2.0/24 or 2001:db8::/32.
+/// 192.0.2.0/24 or `2001:db8::/32`.
 struct Edge {
     gateway: Gateway,
     upstream: Upstream,
