@@ -210,7 +210,7 @@ fn many_slow_clients_are_served_and_hold_up_nobody() {
     });
     let start = Instant::now();
     let busy = times(&site, |done| start.elapsed() < hold || done < SAMPLE);
-    let held = resident(id).saturating_sub(memory);
+    let taken = resident(id).saturating_sub(memory);
     shared.over.store(true, Ordering::SeqCst);
     holding.join().unwrap();
     let again = times(&site, |done| done < SAMPLE);
@@ -226,10 +226,10 @@ fn many_slow_clients_are_served_and_hold_up_nobody() {
         p99(&again),
         p99(&busy),
         busy.len(),
-        held / count / 1024,
+        taken / count / 1024,
     );
     std::io::stderr().flush().unwrap();
-    assert!(held / count < 128 * 1024, "{held} bytes for {count} slow clients");
+    assert!(taken / count < 128 * 1024, "{taken} bytes for {count} slow clients");
     if is_long() {
         assert!(ratio < 3.0, "{ratio}");
     } else {
