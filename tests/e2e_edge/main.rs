@@ -84,17 +84,11 @@ impl Site {
 fn curl_speaks_what_it_is_told_to() {
     let site = Site::start();
     let alice = site.certificate("alice");
-    for (args, expected) in [
-        (&["--http2"][..], "2 401"),
-        (&["--http1.1"], "1.1 401"),
-        (&["--tls-max", "1.2"], "2 401"),
-        (&["--http2", "-X", "POST", "--data-binary", "@/proc/self/exe"], "2 401"),
-    ] {
+    for (args, expected) in [(&["--http2"][..], "2 401"), (&["--http1.1"], "1.1 401"), (&["--tls-max", "1.2"], "2 401")]
+    {
         assert_eq!(site.curl(args).ok().stdout, expected, "{args:?}");
         let with: Vec<&str> = args.iter().copied().chain(alice.iter().map(String::as_str)).collect();
-        if !args.contains(&"POST") {
-            assert_eq!(site.curl(&with).ok().stdout, expected.replace("401", "200"), "{args:?}");
-        }
+        assert_eq!(site.curl(&with).ok().stdout, expected.replace("401", "200"), "{args:?}");
     }
     let stranger = site.certificate("stranger");
     let stranger: Vec<&str> = stranger.iter().map(String::as_str).collect();
@@ -146,7 +140,7 @@ fn skopeo_pushes_and_pulls_with_a_certificate() {
     }
     let other = format!("localhost:{}/other/app", site.gateway.port);
     let refused = skopeo.run(&["copy", "--dest-cert-dir", &certs, &source, &to(&other, ":v1")]).failed(1);
-    assert!(refused.stderr.contains("denied"), "{refused}");
+    assert!(refused.stderr.contains("403 (Forbidden)"), "{refused}");
     let log = site.gateway.log();
     assert!(log.contains("\"authn\":\"client-certificate\""), "{log}");
 }
