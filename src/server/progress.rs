@@ -22,6 +22,10 @@ pub(crate) enum Stage {
     Broken,
 }
 
+/// The shortest time over which a client's rate is judged: whoever moves a few bytes now and then deserves that much patience, however
+/// soon a standstill ends their request.
+const SHORTEST_WINDOW: Duration = Duration::from_secs(30);
+
 /// Counters shared by a request body and those who watch it.
 #[derive(Debug)]
 pub(crate) struct Progress {
@@ -121,6 +125,7 @@ impl Progress {
         if self.rate == 0 {
             return std::future::pending().await;
         }
+        let window = window.max(SHORTEST_WINDOW);
         let least = self.rate.saturating_mul(u64::try_from(window.as_millis()).unwrap_or(u64::MAX)) / 1000;
         let (mut waited, mut bytes) = (self.waited(), self.bytes());
         loop {
@@ -242,6 +247,15 @@ mod tests {
             () = trickle(&progress, 1) => {}
         }
         assert_eq!(start.elapsed().as_secs(), 60);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_short_bound_on_standstills_is_no_short_patience_with_slow_clients() {
+        let progress = Progress::demanding(64);
+        let start = tokio::time::Instant::now();
+        progress.enter(Stage::ClientIsSlow);
+        progress.crawls(Duration::from_secs(1)).await;
+        assert_eq!(start.elapsed(), super::SHORTEST_WINDOW);
     }
 
     #[tokio::test(start_paused = true)]
