@@ -34,7 +34,7 @@ fn programs_are_told_the_same() {
     let ran = Place::new(UPSTREAM).run(&["doctor", "--json", "--url", "http://127.0.0.1:1"]);
     let value: serde_json::Value = serde_json::from_str(ran.out(1)).unwrap();
     assert_eq!(value["ok"], false);
-    assert_eq!(value["groups"][1]["about"], "upstream registry (http://127.0.0.1:9/)");
+    assert_eq!(value["groups"][1]["about"], "upstream registry (http://127.0.0.1:9)");
     assert_eq!(value["groups"][1]["findings"][0]["code"], "unreachable");
 }
 

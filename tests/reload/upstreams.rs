@@ -73,7 +73,8 @@ fn an_upstream_that_is_gone_is_not_asked_any_more() {
     other.fail_probes();
     site.change(|text| format!("{text}\n{probes}"));
     until("the new upstream is asked", LIMIT, || {
-        site.readyz().contains("upstream other: it answers 500").then_some(())
+        let page = site.readyz();
+        (page.contains("upstream other: ") && page.contains("it answers 500")).then_some(())
     });
     site.change(|text| text.replace(&probes, ""));
     assert_eq!(site.readyz(), "ready\n");

@@ -43,7 +43,8 @@ fn who_was_not_put_into_the_configuration_does_not_get_in() {
              [[upstream]]\nname = \"registry\"\nurl = \"http://127.0.0.1:{}\"\n\
              [[route]]\nprefix = \"/v2/\"\nupstream = \"registry\"\nauth = \"registry\"\n\
              [users.someone]\npassword_hash = \"{}\"\n[[authn]]\nkind = \"users\"\n\
-             [[access]]\nwho = [\"authenticated\"]\nrepositories = [\"**\"]\nactions = [\"*\"]\n",
+             [[access]]\nwho = [\"authenticated\"]\nrepositories = [\"**\"]\nactions = [\"*\"]\n\
+             [limits]\nlogin_failures = 0\nlogin_failures_per_address = 0\n",
             upstream.port,
             bcrypt::hash("of nobody's guess", 4).unwrap()
         )
