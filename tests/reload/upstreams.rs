@@ -74,7 +74,7 @@ fn an_upstream_that_is_gone_is_not_asked_any_more() {
     site.change(|text| format!("{text}\n{probes}"));
     until("the new upstream is asked", LIMIT, || {
         let page = site.readyz();
-        (page.contains("upstream other: ") && page.contains("it answers 500")).then_some(())
+        (page.contains("upstream other: ") && page.contains(" answers 500")).then_some(())
     });
     site.change(|text| text.replace(&probes, ""));
     assert_eq!(site.readyz(), "ready\n");
