@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 
@@ -160,6 +161,11 @@ impl Gateway {
     /// Ends it with SIGTERM.
     pub(crate) fn stop(&mut self) -> ExitStatus {
         self.server.stop()
+    }
+
+    /// Like [`Gateway::stop`], with a time after which it is killed.
+    pub(crate) fn stop_within(&mut self, limit: Duration) -> ExitStatus {
+        self.server.stop_within(limit)
     }
 
     /// `127.0.0.1:port`.

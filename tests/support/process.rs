@@ -225,9 +225,14 @@ impl Server {
 
     /// Ends it with SIGTERM, and gives back how it ended.
     pub(crate) fn stop(&mut self) -> ExitStatus {
+        self.stop_within(Duration::from_secs(10))
+    }
+
+    /// Like [`Server::stop`], with another time after which it is killed.
+    pub(crate) fn stop_within(&mut self, limit: Duration) -> ExitStatus {
         self.running.signal(Signal::TERM);
         let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(10) {
+        while start.elapsed() < limit {
             if let Some(status) = self.running.0.try_wait().unwrap() {
                 return status;
             }

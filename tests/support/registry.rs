@@ -105,6 +105,19 @@ impl Registry {
         self.storage.join("docker/registry/v2/blobs/sha256").join(&hex[..2]).join(hex).join("data").exists()
     }
 
+    /// Every blob of the storage, by the digest that it is stored under.
+    pub(crate) fn blobs(&self) -> impl Iterator<Item = (String, Vec<u8>)> {
+        let list = |dir: &Path| -> Vec<PathBuf> {
+            std::fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
+        };
+        let blobs: Vec<_> =
+            list(&self.storage.join("docker/registry/v2/blobs/sha256")).iter().flat_map(|dir| list(dir)).collect();
+        blobs.into_iter().filter_map(|blob| {
+            let name = format!("sha256:{}", blob.file_name().unwrap().to_str().unwrap());
+            Some((name, std::fs::read(blob.join("data")).ok()?))
+        })
+    }
+
     fn head(&self, target: &str) -> Reply {
         Request::new(self.port, "HEAD", target).send()
     }
