@@ -27,7 +27,7 @@ pub use cache::NoRandomness;
 pub use certificates::{CLIENT_CERTIFICATE, CertificateRefused, Certificates, NameFrom};
 pub use chain::{Chain, Refused, Settings};
 pub use clients::{CLIENTS, Clients, NewClient, SecretHash};
-pub use credentials::{Credentials, basic, from_parts};
+pub use credentials::{Credentials, basic, bearer, from_parts};
 pub use groups::Groups;
 pub use hasher::{Hasher, HashingError};
 pub use htpasswd::{Htpasswd, HtpasswdError, Problem};

@@ -3,6 +3,7 @@
 //! Nothing here reads the configuration; every part takes a settings struct of its own.
 
 pub mod admin;
+mod alarm;
 mod authorize;
 mod body;
 mod challenge;
@@ -19,6 +20,7 @@ pub mod linger;
 pub mod listener;
 mod location;
 mod login;
+mod memory;
 mod names;
 mod newcomers;
 mod passage;
@@ -41,6 +43,7 @@ mod token_endpoint;
 mod trail;
 mod upload;
 mod upstream;
+mod way;
 pub mod worker;
 
 pub use body::{BodyError, RequestBody};

@@ -10,6 +10,7 @@ mod error;
 mod inspect;
 mod issue;
 mod json;
+mod latest;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -21,6 +22,7 @@ pub use cache::{Cache, Entry, TokenHash};
 pub use error::{Part, TokenError};
 pub use inspect::{Inspection, inspect};
 pub use issue::{Grant, IssueError, Issued, Issuer};
+pub use latest::Latest;
 pub use verify::{Verified, Verifier};
 
 /// The longest token that is issued or looked at, in bytes.

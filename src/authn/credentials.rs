@@ -44,8 +44,8 @@ fn from_header_value(value: &str) -> Credentials {
     let rest = rest.trim_start_matches(' ');
     if scheme.eq_ignore_ascii_case("basic") {
         user_and_password(rest).unwrap_or(Credentials::Malformed)
-    } else if scheme.eq_ignore_ascii_case("bearer") && !rest.is_empty() {
-        Credentials::Bearer(Secret::new(rest))
+    } else if let Some(token) = bearer_of(value) {
+        Credentials::Bearer(Secret::new(token))
     } else if value.is_empty() {
         Credentials::Anonymous
     } else {
@@ -62,6 +62,19 @@ fn user_and_password(encoded: &str) -> Option<Credentials> {
     }
     let (user, password) = text.split_once(':')?;
     pair(user, password)
+}
+
+/// The bearer token of a request that has one, as [`basic`] would find it, without a copy.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    bearer_of(value.to_str().ok()?.trim_matches([' ', '\t']))
+}
+
+fn bearer_of(value: &str) -> Option<&str> {
+    let (scheme, rest) = value.split_once(' ')?;
+    let rest = rest.trim_start_matches(' ');
+    (scheme.eq_ignore_ascii_case("bearer") && !rest.is_empty()).then_some(rest)
 }
 
 /// Judges a user name and a password that came in parts, such as the fields of a form, as those of a header are.

@@ -1,6 +1,6 @@
 //! Headers of clients that never reach an upstream.
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 
 /// Headers by which some server believes who is asking.
 const IDENTITY: [&str; 36] = [
@@ -95,17 +95,10 @@ impl StripList {
         names.chain(FAMILIES.iter().map(|family| format!("{family}*")))
     }
 
-    /// Removes every header of the list, all its values, from a request's headers or trailers. What is `exempt` stays, but never the
-    /// identity header or what the configuration names.
-    pub fn strip(&self, headers: &mut HeaderMap, exempt: impl Fn(&str) -> bool) {
-        let goes = |name: &&HeaderName| {
-            let name = name.as_str();
-            self.holds(name) && (!exempt(name) || self.is_named(name))
-        };
-        let found: Vec<_> = headers.keys().filter(goes).cloned().collect();
-        for name in found {
-            headers.remove(name);
-        }
+    /// Whether a header of this name is stripped, unless it is `exempt`; the identity header, and what the configuration names, always
+    /// are.
+    pub fn strips(&self, name: &str, exempt: impl Fn(&str) -> bool) -> bool {
+        self.holds(name) && (!exempt(name) || self.is_named(name))
     }
 
     /// Whether a header of this name is stripped.

@@ -9,84 +9,103 @@ use super::exchange::Exchange;
 use super::failure::Failure;
 use super::passage::Passage;
 use super::presented::Presented;
-use super::routes::Route;
-use super::session::Key;
+use super::session::{Key, Session};
 use super::state::State;
+use super::trail::printed;
+use super::way::Way;
 use crate::audit;
 use crate::authz::{self, PathRequest, Refusal};
 use crate::metrics::CacheKind;
 use crate::registry::{AccessSet, Action, Actions, Operation, Resource, Scope};
 use crate::subject::Caller;
 
-/// Decides about an operation of the registry, which `asks` for these scopes, or finds what was decided for the same token
-/// before.
-pub(crate) fn operation(
+/// What was decided for the same token before, about the same method and raw target: everything follows from those, so that nothing
+/// of the request has to be parsed. Only reads are remembered.
+pub(crate) fn known(
     state: &State,
-    route: &Arc<Route>,
     head: &request::Parts,
+    presented: &Presented,
+    exchange: &mut Exchange,
+) -> Option<Arc<Passage>> {
+    let (session, key) = memory(state, head, presented, exchange)?;
+    let passage = session.passage(presented.caller(), key)?;
+    exchange.allowed_before(presented.caller(), &passage);
+    let requested = passage.requested.as_deref();
+    exchange.audit_decision(&presented.judged(state, requested, audit::Result::Allowed, &passage.reason));
+    state.sessions.count(true);
+    exchange.metrics.lookup(CacheKind::Decision, true);
+    Some(passage)
+}
+
+/// Where the decision about a request is kept, and by what it is found there.
+fn memory<'a>(
+    state: &State,
+    head: &'a request::Parts,
+    presented: &'a Presented,
+    exchange: &Exchange,
+) -> Option<(&'a Session, Key<'a>)> {
+    let session = &presented.token()?.state;
+    let is_read = matches!(head.method, Method::GET | Method::HEAD);
+    let target = head.uri.path_and_query().filter(|_| is_read)?.as_str();
+    let client = exchange.peer.client.ip().filter(|_| state.rules_read_client);
+    Some((session, Key { method: &head.method, target, client }))
+}
+
+/// Decides about an operation of the registry, which `asks` for these scopes.
+pub(crate) fn operation(
+    way: &Way<'_>,
     operation: Operation,
     asks: &[Scope],
     presented: &Presented,
     exchange: &Exchange,
 ) -> Result<Arc<Passage>, Failure> {
-    let client = exchange.peer.client.ip();
-    let reads = matches!(head.method, Method::GET | Method::HEAD);
-    let kept = presented.token().filter(|_| reads).map(|entry| {
-        let target = head.uri.path_and_query().map(|target| target.as_str().to_owned()).unwrap_or_default();
-        let client = client.filter(|_| state.rules_read_client);
-        (&entry.state, Key { method: head.method.clone(), target, client })
-    });
-    if let Some((session, key)) = &kept {
-        let passage = session.passage(presented.caller(), key);
-        exchange.metrics.lookup(CacheKind::Decision, passage.is_some());
-        if let Some(passage) = passage {
-            exchange.audit_decision(&presented.judged(state, asks, audit::Result::Allowed, &passage.reason));
-            return Ok(passage);
-        }
-    }
+    let Way { state, route, path, head, .. } = way;
     let is_mount = operation.mount_source().is_some();
     let request = authz::Request {
         operation,
         caller: presented.caller(),
         granted: presented.token().map(|entry| &entry.verified.access),
         service: presented.service(state),
-        client,
+        client: exchange.peer.client.ip(),
         mounts_allowed: route.mounts,
     };
     let judged = authz::authorize(&state.rules, request);
     let permit = judged.map_err(|refusal| refused(state, &refusal, presented, asks, exchange))?;
     let session = presented.token().map(|entry| &entry.state);
-    let passage = Passage::new(state, route, permit, session).inspect_err(|failure| {
-        exchange.audit_decision(&presented.judged(state, asks, audit::Result::Failed, &failure.to_string()));
+    let requested = printed(asks.iter());
+    let requested = requested.as_deref();
+    let passage = Passage::new(state, route, permit, path, session).inspect_err(|failure| {
+        exchange.audit_decision(&presented.judged(state, requested, audit::Result::Failed, &failure.to_string()));
     })?;
     let passage = Arc::new(passage);
     let reduced = is_mount && passage.operation().is_some_and(|operation| operation.mount_source().is_none());
     let result = if reduced { audit::Result::Reduced } else { audit::Result::Allowed };
-    exchange.audit_decision(&presented.judged(state, asks, result, &passage.reason));
-    if let Some((session, key)) = kept {
-        session.keep(presented.caller(), key, Arc::clone(&passage));
+    exchange.audit_decision(&presented.judged(state, requested, result, &passage.reason));
+    if let Some((session, key)) = memory(state, head, presented, exchange) {
+        exchange.metrics.lookup(CacheKind::Decision, false);
+        session.keep(presented.caller(), key, &passage);
     }
     Ok(passage)
 }
 
 /// Decides about a request on a route with `auth = "api"`.
 pub(crate) fn path(
-    state: &State,
-    route: &Arc<Route>,
+    way: &Way<'_>,
     request: PathRequest,
     presented: &Presented,
     exchange: &Exchange,
 ) -> Result<Passage, Failure> {
+    let Way { state, route, path, .. } = way;
     let (caller, service) = (presented.caller(), presented.service(state));
     let judged =
         authz::authorize_api(&state.rules, request, caller, presented.api_scopes(), service, exchange.peer.client.ip());
     let passage = judged.map_err(|refusal| refused(state, &refusal, presented, &[], exchange)).and_then(|permit| {
         let session = presented.token().map(|entry| &entry.state);
-        Passage::new(state, route, permit, session).inspect_err(|failure| {
-            exchange.audit_decision(&presented.judged(state, &[], audit::Result::Failed, &failure.to_string()));
+        Passage::new(state, route, permit, path, session).inspect_err(|failure| {
+            exchange.audit_decision(&presented.judged(state, None, audit::Result::Failed, &failure.to_string()));
         })
     })?;
-    exchange.audit_decision(&presented.judged(state, &[], audit::Result::Allowed, &passage.reason));
+    exchange.audit_decision(&presented.judged(state, None, audit::Result::Allowed, &passage.reason));
     Ok(passage)
 }
 
@@ -96,7 +115,7 @@ fn refused(state: &State, refusal: &Refusal, presented: &Presented, asks: &[Scop
         Refusal::Denied { rules, .. } if !rules.is_empty() => state.name_rules(rules),
         _ => refusal.to_string(),
     };
-    exchange.audit_decision(&presented.judged(state, asks, audit::Result::Denied, &why));
+    exchange.audit_decision(&presented.judged(state, printed(asks.iter()).as_deref(), audit::Result::Denied, &why));
     let message = || {
         let what = lacking(state, presented, asks, exchange);
         format!("requested access to the resource is denied: {what}")
@@ -123,7 +142,7 @@ fn refused(state: &State, refusal: &Refusal, presented: &Presented, asks: &[Scop
 fn lacking(state: &State, presented: &Presented, asks: &[Scope], exchange: &Exchange) -> String {
     let who = presented.caller().name().map_or("an anonymous caller", |name| name.as_str());
     if asks.is_empty() {
-        return format!("{who} may not {} {}", exchange.method, exchange.path);
+        return format!("{who} may not {} {}", exchange.method, exchange.path());
     }
     let asked: AccessSet = asks.iter().cloned().collect();
     let client = exchange.peer.client.ip();

@@ -14,6 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::body::BodyError;
 use super::challenge::Scheme;
 use super::failure::Failure;
+use super::passage::Passage;
 use super::peer::Peer;
 use super::progress::Progress;
 use super::response_body::ResponseBody;
@@ -23,7 +24,7 @@ use crate::audit::AuditLine;
 use crate::authn::CertificateRefused;
 use crate::certificate::Certificate;
 use crate::metrics::{self, Action, Grant, InFlight, Metrics};
-use crate::registry::RepositoryName;
+use crate::registry::{Operation, OperationAction, RepositoryName};
 use crate::subject::{Caller, UserName};
 use crate::telemetry::Trace;
 
@@ -36,7 +37,7 @@ pub(crate) struct Exchange {
     started: Instant,
     pub(crate) peer: Peer,
     pub(crate) method: Method,
-    /// The canonical path, once parsed; never a query.
+    /// The path as far as it was parsed; never a query.
     pub(crate) path: String,
     pub(crate) user_agent: Option<HeaderValue>,
     pub(crate) caller: Caller,
@@ -46,8 +47,10 @@ pub(crate) struct Exchange {
     pub(crate) action: Action,
     /// How it asked for a token.
     pub(crate) grant: Grant,
-    pub(crate) operation: Option<&'static str>,
-    pub(crate) repository: Option<RepositoryName>,
+    operation: Option<&'static str>,
+    repository: Option<RepositoryName>,
+    /// What was allowed before and is again: of such a request nothing is parsed.
+    passage: Option<Arc<Passage>>,
     pub(crate) decision: Decision,
     /// The user name of credentials that were not verified (yet).
     pub(crate) claimed: Option<String>,
@@ -98,6 +101,7 @@ impl Exchange {
             grant: Grant::Unknown,
             operation: None,
             repository: None,
+            passage: None,
             decision: Decision::Refused,
             claimed: None,
             certificate: None,
@@ -116,6 +120,45 @@ impl Exchange {
             sent: 0,
             whole: false,
         }
+    }
+
+    /// Names the operation of a request that is none of the registry's.
+    pub(crate) fn is(&mut self, operation: &'static str) {
+        self.operation = Some(operation);
+    }
+
+    /// Notes what is asked of the registry.
+    pub(crate) fn asks(&mut self, operation: &Operation) {
+        self.operation = Some(operation.name());
+        self.action = action(operation);
+        self.repository = operation.repository().cloned();
+    }
+
+    /// Notes that the caller was allowed the same before.
+    pub(crate) fn allowed_before(&mut self, caller: &Caller, passage: &Arc<Passage>) {
+        self.route = metrics::Route::Registry;
+        self.action = passage.operation().map_or(Action::None, action);
+        self.scheme = passage.route.challenge;
+        self.caller = caller.clone();
+        self.decision = Decision::Allowed;
+        self.passage = Some(Arc::clone(passage));
+    }
+
+    /// The canonical path, once parsed; never a query.
+    pub(crate) fn path(&self) -> &str {
+        self.passage.as_ref().map_or(&self.path, |passage| &passage.path)
+    }
+
+    /// The operation's name.
+    pub(crate) fn operation(&self) -> Option<&'static str> {
+        let known = self.passage.as_ref().and_then(|passage| passage.operation());
+        known.map(Operation::name).or(self.operation)
+    }
+
+    /// The repository.
+    pub(crate) fn repository(&self) -> Option<&RepositoryName> {
+        let known = self.passage.as_ref().and_then(|passage| passage.operation());
+        known.and_then(Operation::repository).or(self.repository.as_ref())
     }
 
     /// Notes how the request failed: for its line, for the audit, and in the log where only an operator can mend it.
@@ -200,11 +243,11 @@ impl Drop for Exchange {
             request_id: &self.peer.request_id,
             client: self.peer.client,
             method: self.method.as_str(),
-            host: Some(self.peer.host.as_bytes()),
-            path: &self.path,
+            host: Some(self.peer.host().as_bytes()),
+            path: self.path(),
             subject: self.caller.name().map(UserName::as_str),
-            operation: self.operation,
-            repository: self.repository.as_ref().map(RepositoryName::as_str),
+            operation: self.operation(),
+            repository: self.repository().map(RepositoryName::as_str),
             decision: self.decision,
             status: self.status.as_u16(),
             upstream: self.upstream.as_deref(),
@@ -219,6 +262,17 @@ impl Drop for Exchange {
         if let Some(trace) = trace {
             trace.end(&line);
         }
+    }
+}
+
+/// What an operation of the registry is counted as.
+fn action(operation: &Operation) -> Action {
+    match operation.action() {
+        _ if operation.is_ping() => Action::Ping,
+        OperationAction::Pull => Action::Pull,
+        OperationAction::Push => Action::Push,
+        OperationAction::Delete => Action::Delete,
+        OperationAction::Catalog => Action::Catalog,
     }
 }
 
@@ -270,6 +324,7 @@ mod tests {
     use http::{HeaderMap, Method, Response};
 
     use super::{Exchange, LogWriter, Metrics, Peer, ResponseBody};
+    use crate::server::memory::Memory;
     use crate::server::peer::TrustedProxies;
     use crate::server::stream::PeerAddr;
     use crate::telemetry::Style;
@@ -296,6 +351,8 @@ mod tests {
             "gw",
             &HeaderMap::new(),
             &TrustedProxies::default(),
+            |_| "http",
+            &Memory::default(),
         );
         drop(Exchange::new(log.clone(), Metrics::new(), peer, method).follow(Response::new(ResponseBody::own("{}"))));
         assert!(log.flush(Duration::from_secs(60)));

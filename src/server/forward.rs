@@ -17,15 +17,16 @@ use super::failure::Failure;
 use super::headers::{self, PassedHeader, ResponseFramingError};
 use super::location;
 use super::passage::Passage;
+use super::peer::Peer;
 use super::progress::Progress;
 use super::respond;
 use super::response_body::ResponseBody;
 use super::routes::{Route, RouteAuth, UpstreamCredentials};
 use super::spool;
 use super::state::State;
-use super::stream::PeerAddr;
 use super::upload::{Asks, Plan};
 use super::upstream::{CallerKey, UpstreamBody};
+use crate::authn;
 use crate::registry::{AccessSet, Action, Actions, Operation, Scope};
 use crate::secret::Secret;
 use crate::subject::Caller;
@@ -40,9 +41,8 @@ pub(crate) struct Permitted<'a> {
     pub(crate) body: Incoming,
     /// The host as the client wrote it.
     pub(crate) host: HeaderValue,
-    /// The client's own token, and when it was issued.
-    pub(crate) token: Option<(Secret, u64)>,
-    pub(crate) peer: PeerAddr,
+    /// When the client's own token was issued, if it came with one that would do upstream.
+    pub(crate) issued: Option<u64>,
     pub(crate) worker: usize,
 }
 
@@ -52,18 +52,20 @@ pub(crate) async fn forward(
     permitted: Permitted<'_>,
     exchange: &mut Exchange,
 ) -> Result<Response<ResponseBody>, Failure> {
-    let Permitted { passage, head, body, host, token, peer, worker } = permitted;
+    let Permitted { passage, head, body, host, issued, worker } = permitted;
     let route = &passage.route;
-    let issued = token.as_ref().map(|(_, issued)| *issued);
     let mut plan = Plan::new(state, route, passage.operation())?;
     let mut headers = head.headers;
+    let token = match route.credentials {
+        UpstreamCredentials::ForwardToken => issued.and_then(|_| authn::bearer(&headers)).map(Secret::new),
+        _ => None,
+    };
 
     let settings = route.upstream.settings();
     exchange.upstream = Some(Arc::clone(&settings.name));
     exchange.retry_after.clone_from(&settings.retry_after);
-    strip(state, passage, &mut headers);
-    let scheme = state.names.for_host(&exchange.peer.host).scheme().as_str();
-    exchange.peer.describe(&mut headers, peer, scheme);
+    strip(state, passage, &exchange.peer, &mut headers);
+    exchange.peer.describe(&mut headers);
     if passage.operation().is_some_and(Operation::is_upload_body) {
         // docker-registry would read `mount` and `from` from a form.
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
@@ -94,7 +96,8 @@ pub(crate) async fn forward(
     let permit = route.upstream.enter(key).await.inspect_err(|error| settings.metrics.failed(error.outcome()))?;
     // What was good when the request came can have expired while it waited; one that is signed now takes its place.
     let waited = permit.is_some() || settings.spool.is_some();
-    let token = token.filter(|(_, issued)| !waited || state.clock.now().saturating_sub(*issued) < state.issuer.ttl());
+    let is_fresh = |issued: u64| !waited || state.clock.now().saturating_sub(issued) < state.issuer.ttl();
+    let token = token.filter(|_| issued.is_some_and(is_fresh));
     if !passage.is_public() {
         // Not before: what is signed for the one request does not age while it waits.
         tell(state, passage, &host, token, &mut headers)?;
@@ -137,7 +140,7 @@ pub(crate) async fn forward(
     if response.status() == StatusCode::UNAUTHORIZED && !passage.is_public() {
         return Err(rejected(state, passage, issued));
     }
-    let mut response = publish(response, passage, &method, &exchange.peer.host)?;
+    let mut response = publish(response, passage, &method, exchange.peer.host())?;
     if method != head.method && response.status() == StatusCode::NO_CONTENT {
         // What a PATCH is answered with.
         *response.status_mut() = StatusCode::ACCEPTED;
@@ -147,17 +150,17 @@ pub(crate) async fn forward(
 }
 
 /// Takes out what a client may not tell this upstream.
-fn strip(state: &State, passage: &Passage, headers: &mut HeaderMap) {
+fn strip(state: &State, passage: &Passage, peer: &Peer, headers: &mut HeaderMap) {
     let passed = passage.route.upstream.settings().passed_headers;
-    headers::strip_request(headers, passed);
     let script_name = passed.has(PassedHeader::ScriptName);
-    state.strip.strip(headers, |name| script_name && headers::is_script_name(name));
-    if !passed.has(PassedHeader::Authorization) {
-        headers.remove(AUTHORIZATION);
-    }
-    if passage.route.auth != RouteAuth::Public && !passed.has(PassedHeader::Cookie) {
-        headers.remove(COOKIE);
-    }
+    let authorization = passed.has(PassedHeader::Authorization);
+    let cookie = passage.route.auth == RouteAuth::Public || passed.has(PassedHeader::Cookie);
+    headers::strip_request(headers, passed, |name| {
+        *name == AUTHORIZATION && !authorization
+            || *name == COOKIE && !cookie
+            || peer.replaces(name)
+            || state.strip.strips(name.as_str(), |name| script_name && headers::is_script_name(name))
+    });
 }
 
 /// Who takes turns with whom. Nobody says who they are on a public route.
@@ -171,7 +174,7 @@ fn tell(
     state: &State,
     passage: &Passage,
     host: &HeaderValue,
-    token: Option<(Secret, u64)>,
+    token: Option<Secret>,
     headers: &mut HeaderMap,
 ) -> Result<(), Failure> {
     let bearer = match &passage.route.credentials {
@@ -187,7 +190,7 @@ fn tell(
             return Ok(());
         }
         UpstreamCredentials::ForwardToken => match token {
-            Some((token, _)) => token,
+            Some(token) => token,
             // Pulp holds the audience against the host; others have one name for themselves.
             None if passage.route.pulp.is_none() => mint(state, passage, state.names.default_service())?,
             None => mint_for_host(state, passage, host)?,

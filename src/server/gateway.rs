@@ -9,6 +9,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use http::{Method, Request, Response, StatusCode, request};
@@ -20,24 +21,24 @@ use super::exchange::{Exchange, FollowedBody};
 use super::failure::Failure;
 use super::forward::{self, Permitted};
 use super::headers;
+use super::memory::Memory;
 use super::passage::Passage;
 use super::peer::Peer;
-use super::presented::{Presented, present};
+use super::presented::{Presented, present, recall};
 use super::respond::{self, Asked};
 use super::response_body::ResponseBody;
-use super::routes::{Route, RouteAuth};
+use super::routes::RouteAuth;
 use super::state::{JWKS_PATH, Shared, State};
 use super::stream::PeerAddr;
 use super::token_endpoint;
+use super::way::Way;
 use crate::access_log::Decision;
-use crate::authz::{self, PathRequest};
+use crate::authz;
 use crate::certificate::Certificate;
 use crate::metrics::{self, Action, TokenResult};
 use crate::pulp::Standing;
 use crate::registry::path::RequestPath;
-use crate::registry::query::Query;
 use crate::registry::{Operation, OperationAction, RouteError};
-use crate::secret::Secret;
 
 /// `X-Registry-Supports-Signatures`, which podman and skopeo look for on the ping.
 const SUPPORTS_SIGNATURES: HeaderName = HeaderName::from_static("x-registry-supports-signatures");
@@ -50,6 +51,7 @@ pub struct Gateway {
     peer: PeerAddr,
     worker: usize,
     certificate: Option<Arc<Certificate>>,
+    memory: Arc<Memory>,
 }
 
 /// What a listener is for.
@@ -64,7 +66,7 @@ pub enum Serves {
 impl Gateway {
     /// The service of a connection from `peer`, driven by this worker.
     pub fn new(shared: Arc<Shared>, serves: Serves, peer: PeerAddr, worker: usize) -> Self {
-        Self { shared, serves, peer, worker, certificate: None }
+        Self { shared, serves, peer, worker, certificate: None, memory: Arc::default() }
     }
 
     /// With what the client has shown.
@@ -96,25 +98,26 @@ impl Gateway {
         let (head, body) = request.into_parts();
         let framing = headers::check_framing(&head.uri, head.version, &head.headers);
         let host = framing.as_ref().ok().and_then(|host| host.to_str().ok()).unwrap_or_default();
-        let peer = Peer::new(self.peer, host, &head.headers, &state.trusted_proxies);
+        let scheme = |host: &str| state.names.for_host(host).scheme_str();
+        let peer = Peer::new(self.peer, host, &head.headers, &state.trusted_proxies, scheme, &self.memory);
         let mut exchange =
             Exchange::new(self.shared.log.clone(), self.shared.metrics.clone(), peer, head.method.clone());
         exchange.certificate.clone_from(&self.certificate);
         exchange.trace = self.shared.tracer.begin(exchange.peer.trusted.then_some(&head.headers));
         exchange.user_agent = head.headers.get(USER_AGENT).cloned();
         exchange.unread = !body.is_end_stream();
-        // Until it is parsed; the log escapes whatever it is.
-        head.uri.path().clone_into(&mut exchange.path);
-
         let answered = match framing {
             Ok(host) => self.answer(&state, head, body, host, &mut exchange).await,
-            Err(error) => Err(error.into()),
+            Err(error) => {
+                head.uri.path().clone_into(&mut exchange.path);
+                Err(error.into())
+            }
         };
         let mut response = answered.unwrap_or_else(|failure| {
             exchange.fail(&failure);
             let asked = Asked {
-                realm: state.names.for_host(&exchange.peer.host).realm(),
-                service: state.names.service_for_host(&exchange.peer.host),
+                realm: state.names.for_host(exchange.peer.host()).realm(),
+                service: state.names.service_for_host(exchange.peer.host()),
                 scheme: exchange.scheme,
                 key_header: &state.key_header,
                 retry_after: exchange.retry_after.as_ref(),
@@ -139,10 +142,20 @@ impl Gateway {
         host: HeaderValue,
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, Failure> {
+        let is_short = head.uri.path_and_query().is_none_or(|target| target.as_str().len() <= state.max_target);
+        if is_short
+            && self.serves == Serves::Everything
+            && let Some(presented) = self.recall(state, &head, exchange)
+            && let Some(passage) = authorize::known(state, &head, &presented, exchange)
+        {
+            return self.allowed(state, &passage, &presented, (head, body, host), exchange).await;
+        }
+        // Until it is parsed; the log escapes whatever it is.
+        head.uri.path().clone_into(&mut exchange.path);
         if matches!(head.method, Method::CONNECT | Method::TRACE) {
             return Err(Failure::Method);
         }
-        if head.uri.path_and_query().is_some_and(|target| target.as_str().len() > state.max_target) {
+        if !is_short {
             return Err(Failure::TargetTooLong { limit: state.max_target });
         }
         let path = RequestPath::parse(head.uri.path()).map_err(RouteError::from)?;
@@ -169,6 +182,19 @@ impl Gateway {
         }
     }
 
+    /// Whose token it is, where it may be one of which much is known already: with a read of the registry.
+    fn recall(&self, state: &State, head: &request::Parts, exchange: &mut Exchange) -> Option<Presented> {
+        if !matches!(head.method, Method::GET | Method::HEAD) || !head.uri.path().starts_with("/v2/") {
+            return None;
+        }
+        let began = exchange.trace.is_some().then(Instant::now);
+        let presented = recall(state, &head.headers, &self.memory.latest)?;
+        if let (Some(trace), Some(began)) = (&mut exchange.trace, began) {
+            trace.authenticated(began, true);
+        }
+        Some(presented)
+    }
+
     /// The token endpoint.
     async fn issue(
         &self,
@@ -190,55 +216,70 @@ impl Gateway {
 
     /// A route with `auth = "registry"`.
     async fn registry(&self, way: Way<'_>, exchange: &mut Exchange) -> Result<Response<ResponseBody>, Failure> {
-        let Way { state, route, head, .. } = &way;
+        let (state, route, head) = (way.state, way.route, &way.head);
         let operation = Operation::at(&head.method, &way.path, head.uri.query())?;
-        exchange.operation = Some(operation.name());
-        exchange.action = action(&operation);
-        exchange.repository = operation.repository().cloned();
+        exchange.asks(&operation);
         exchange.signatures = operation.is_ping() && route.signatures;
         let asks = operation.asks();
-        let presented = present(state, &head.headers, RouteAuth::Registry, &asks, exchange).await?;
+        let presented =
+            present(state, &head.headers, RouteAuth::Registry, &asks, &self.memory.latest, exchange).await?;
         if operation.is_ping() {
             return ping(&presented, exchange);
         }
-        let passage = authorize::operation(state, route, head, operation, &asks, &presented, exchange)?;
+        let passage = authorize::operation(&way, operation, &asks, &presented, exchange)?;
         exchange.decision = Decision::Allowed;
-        if let Some(newcomers) = &route.newcomers {
+        let Way { head, body, host, .. } = way;
+        self.allowed(state, &passage, &presented, (head, body, host), exchange).await
+    }
+
+    /// A request that the registry may get.
+    async fn allowed(
+        &self,
+        state: &State,
+        passage: &Passage,
+        presented: &Presented,
+        (head, body, host): (request::Parts, Incoming, HeaderValue),
+        exchange: &mut Exchange,
+    ) -> Result<Response<ResponseBody>, Failure> {
+        if let Some(newcomers) = &passage.route.newcomers {
             newcomers.introduce(presented.caller(), presented.service(state)).await?;
         }
-        let token = passing(route, &presented, &passage, &way.host).then(|| presented.into_token()).flatten();
-        self.onward(way, &passage, token, exchange).await
+        let issued = presented.issued_at().filter(|_| passing(presented, passage, &host));
+        self.onward(state, passage, issued, (head, body, host), exchange).await
     }
 
     /// A route with `auth = "api"`.
     async fn api(&self, way: Way<'_>, exchange: &mut Exchange) -> Result<Response<ResponseBody>, Failure> {
-        exchange.operation = Some("api");
+        exchange.is("api");
         let request = way.path_request()?;
-        let presented = present(way.state, &way.head.headers, RouteAuth::Api, &[], exchange).await?;
-        let passage = authorize::path(way.state, way.route, request, &presented, exchange)?;
+        let presented =
+            present(way.state, &way.head.headers, RouteAuth::Api, &[], &self.memory.latest, exchange).await?;
+        let passage = authorize::path(&way, request, &presented, exchange)?;
         exchange.decision = Decision::Allowed;
-        self.onward(way, &passage, presented.into_token(), exchange).await
+        let Way { state, head, body, host, .. } = way;
+        self.onward(state, &passage, presented.issued_at(), (head, body, host), exchange).await
     }
 
     /// A route with `auth = "public"`, or an endpoint of Pulp's that everybody may read.
     async fn public(&self, way: Way<'_>, exchange: &mut Exchange) -> Result<Response<ResponseBody>, Failure> {
-        exchange.operation = Some("public");
+        exchange.is("public");
         exchange.decision = Decision::Public;
         let permit = authz::permit_public(way.path_request()?);
-        let passage = Passage::new(way.state, way.route, permit, None)?;
-        self.onward(way, &passage, None, exchange).await
+        let passage = Passage::new(way.state, way.route, permit, &way.path, None)?;
+        let Way { state, head, body, host, .. } = way;
+        self.onward(state, &passage, None, (head, body, host), exchange).await
     }
 
     /// To the upstream.
     async fn onward(
         &self,
-        way: Way<'_>,
+        state: &State,
         passage: &Passage,
-        token: Option<(Secret, u64)>,
+        issued: Option<u64>,
+        (head, body, host): (request::Parts, Incoming, HeaderValue),
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, Failure> {
-        let Way { state, head, body, host, .. } = way;
-        let permitted = Permitted { passage, head, body, host, token, peer: self.peer, worker: self.worker };
+        let permitted = Permitted { passage, head, body, host, issued, worker: self.worker };
         forward::forward(state, permitted, exchange).await
     }
 }
@@ -255,44 +296,14 @@ fn counted(standing: Standing, auth: RouteAuth, method: &Method) -> (metrics::Ro
     (route, if reads { Action::Read } else { Action::Write })
 }
 
-/// What an operation of the registry is counted as.
-fn action(operation: &Operation) -> Action {
-    match operation.action() {
-        _ if operation.is_ping() => Action::Ping,
-        OperationAction::Pull => Action::Pull,
-        OperationAction::Push => Action::Push,
-        OperationAction::Delete => Action::Delete,
-        OperationAction::Catalog => Action::Catalog,
-    }
-}
-
-/// A request that has found its route.
-struct Way<'a> {
-    state: &'a State,
-    route: &'a Arc<Route>,
-    path: RequestPath,
-    head: request::Parts,
-    body: Incoming,
-    /// The host as the client wrote it.
-    host: HeaderValue,
-}
-
-impl Way<'_> {
-    /// The request as routes without a grammar of their own judge it.
-    fn path_request(&self) -> Result<PathRequest, RouteError> {
-        let query = Query::parse(self.head.uri.query())?;
-        Ok(PathRequest { method: self.head.method.clone(), path: self.path.clone(), query })
-    }
-}
-
 /// Whether the client's own token would do upstream, where tokens are forwarded.
 ///
 /// Pulp takes it only for the host that the client names, and knows no action but push for what changes anything. Where the client's
 /// is not good for that, one is minted.
-fn passing(route: &Route, presented: &Presented, passage: &Passage, host: &HeaderValue) -> bool {
+fn passing(presented: &Presented, passage: &Passage, host: &HeaderValue) -> bool {
     let deletes = passage.operation().is_some_and(|operation| operation.action() == OperationAction::Delete);
     let fits = |audience: &str| audience.as_bytes() == host.as_bytes();
-    route.pulp.is_none() || !deletes && presented.token().is_some_and(|entry| fits(&entry.verified.audience))
+    passage.route.pulp.is_none() || !deletes && presented.token().is_some_and(|entry| fits(&entry.verified.audience))
 }
 
 /// `/v2/`: the gateway answers itself. Without any credentials it is always challenged, or clients would never send theirs.
@@ -306,7 +317,7 @@ fn ping(presented: &Presented, exchange: &mut Exchange) -> Result<Response<Respo
 
 /// `/.well-known/jwks.json` (RFC 7517).
 fn keys(state: &State, method: &Method, exchange: &mut Exchange) -> Result<Response<ResponseBody>, Failure> {
-    exchange.operation = Some("keys");
+    exchange.is("keys");
     (exchange.route, exchange.action) = (metrics::Route::Own, Action::Read);
     if !matches!(*method, Method::GET | Method::HEAD) {
         return Err(RouteError::Method { allowed: "GET, HEAD" }.into());

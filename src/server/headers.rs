@@ -23,10 +23,10 @@ const AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("authentication-
 /// Names with `_` or another sign go too: servers that take headers for variables cannot tell them from those with `-`, so that
 /// `Content_Length` or `X.Forwarded.For` would stand beside what the gateway says, or in its place. `passed` says which of the others
 /// stay.
-pub(crate) fn strip_request(headers: &mut HeaderMap, passed: PassedHeaders) {
-    strip_nominated(headers);
-    passed::strip_underscored(headers, passed);
-    for name in [
+///
+/// `goes` says what else is removed.
+pub(crate) fn strip_request(headers: &mut HeaderMap, passed: PassedHeaders, goes: impl Fn(&HeaderName) -> bool) {
+    const OF_CONNECTION: [HeaderName; 10] = [
         CONNECTION,
         KEEP_ALIVE,
         PROXY_CONNECTION,
@@ -37,7 +37,16 @@ pub(crate) fn strip_request(headers: &mut HeaderMap, passed: PassedHeaders) {
         UPGRADE,
         EXPECT,
         CONTENT_LENGTH,
-    ] {
+    ];
+    strip_nominated(headers);
+    remove_where(headers, |name| OF_CONNECTION.contains(name) || !passed::passes(name.as_str(), passed) || goes(name));
+}
+
+/// Removes the headers of which `goes` says so. A message has few, and the lists of names are long: so it is asked of those that are
+/// there.
+fn remove_where(headers: &mut HeaderMap, goes: impl Fn(&HeaderName) -> bool) {
+    let found: Vec<HeaderName> = headers.keys().filter(|name| goes(name)).cloned().collect();
+    for name in found {
         headers.remove(name);
     }
 }
@@ -45,8 +54,7 @@ pub(crate) fn strip_request(headers: &mut HeaderMap, passed: PassedHeaders) {
 /// Removes what belongs to the upstream's connection, and every challenge: which credentials the upstream wants is no business of
 /// clients, and a realm of its choosing must not steer theirs.
 pub(crate) fn strip_response(headers: &mut HeaderMap) {
-    strip_nominated(headers);
-    for name in [
+    const OF_CONNECTION: [HeaderName; 11] = [
         CONNECTION,
         KEEP_ALIVE,
         PROXY_CONNECTION,
@@ -58,9 +66,9 @@ pub(crate) fn strip_response(headers: &mut HeaderMap) {
         TRAILER,
         TRANSFER_ENCODING,
         UPGRADE,
-    ] {
-        headers.remove(name);
-    }
+    ];
+    strip_nominated(headers);
+    remove_where(headers, |name| OF_CONNECTION.contains(name));
 }
 
 fn strip_nominated(headers: &mut HeaderMap) {
@@ -247,7 +255,7 @@ mod tests {
             ("x_forwarded-for", "a"),
             ("accept", "a"),
         ]);
-        strip_request(&mut headers, PassedHeaders::default());
+        strip_request(&mut headers, PassedHeaders::default(), |_| false);
         assert_eq!(headers, map(&[("accept", "a")]));
     }
 

@@ -27,6 +27,11 @@ impl PublicName {
         &self.scheme
     }
 
+    /// The same as text.
+    pub(crate) fn scheme_str(&self) -> &'static str {
+        if self.scheme == Scheme::HTTPS { "https" } else { "http" }
+    }
+
     /// Host and port, as clients write them.
     pub fn authority(&self) -> &str {
         &self.authority

@@ -9,7 +9,9 @@ use super::failure::Failure;
 use super::routes::{Route, UpstreamCredentials};
 use super::session::{HeaderKey, Session};
 use super::state::State;
+use super::trail::printed;
 use crate::authz::{PathRequest, Permit, Permitted};
+use crate::registry::path::RequestPath;
 use crate::registry::{Operation, Scope};
 
 /// The permit with what it means on the wire.
@@ -24,6 +26,9 @@ pub(crate) struct Passage {
     pub(crate) identity: Option<HeaderValue>,
     /// The rules that it rests on, for the audit.
     pub(crate) reason: String,
+    /// What the logs say of it: the canonical path, and the scopes that it needs as the protocol writes them.
+    pub(crate) path: Box<str>,
+    pub(crate) requested: Option<String>,
 }
 
 impl Passage {
@@ -32,6 +37,7 @@ impl Passage {
         state: &State,
         route: &Arc<Route>,
         permit: Permit,
+        path: &RequestPath,
         session: Option<&Session>,
     ) -> Result<Self, Failure> {
         let identity = match (&route.credentials, permit.document()) {
@@ -52,7 +58,17 @@ impl Passage {
         // What the grammar rebuilds is always a valid target; should it ever not be, nothing is forwarded.
         let target = target.parse().map_err(|_| Failure::NoRoute)?;
         let reason = state.name_rules(permit.rules());
-        Ok(Self { permit, route: Arc::clone(route), target, identity, reason })
+        let mut passage = Self {
+            permit,
+            route: Arc::clone(route),
+            target,
+            identity,
+            reason,
+            path: path.as_str().into(),
+            requested: None,
+        };
+        passage.requested = printed(passage.asks().iter());
+        Ok(passage)
     }
 
     /// The proof itself.

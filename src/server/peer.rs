@@ -3,8 +3,8 @@
 //! Only a peer in `server.trusted_proxies` is believed when it tells a client address, a host or a request id; towards the upstream
 //! the gateway's own view replaces whatever came.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,6 +13,7 @@ use ipnet::IpNet;
 
 use super::forwarded::{Hop, address_of, hops, is_withheld};
 use super::headers::is_authority;
+use super::memory::Memory;
 use super::stream::PeerAddr;
 use crate::subject::Origin;
 use crate::telemetry::CONTEXT_HEADERS;
@@ -81,22 +82,47 @@ impl TrustedProxies {
 pub(crate) struct Peer {
     /// The client: the connection's peer, or what trusted proxies say.
     pub(crate) client: Origin,
-    /// The host that the client addressed: `Host`, or what a trusted proxy says.
-    pub(crate) host: String,
     /// The id of the request.
-    pub(crate) request_id: Arc<str>,
+    pub(crate) request_id: RequestId,
     /// Whether what it says is believed.
     pub(crate) trusted: bool,
+    description: Arc<Description>,
+}
+
+/// What the upstream is told of a client and the way its request came.
+#[derive(Debug)]
+pub(crate) struct Description {
+    client: Origin,
+    /// The host that the client addressed: `Host`, or what a trusted proxy says.
+    host: Box<str>,
     /// Addresses before the client that trusted proxies told, as they told them.
     chain: Option<String>,
+    scheme: &'static str,
+    /// The headers that say so; those without a value are left out.
+    headers: [(HeaderName, Option<HeaderValue>); 4],
 }
 
 impl Peer {
-    /// Reads the headers of a request that came over a connection from `address`.
-    pub(crate) fn new(address: PeerAddr, host: &str, headers: &HeaderMap, trusted: &TrustedProxies) -> Self {
+    /// Reads the headers of a request that came over a connection from `address`. `scheme` is that of the public name for a host.
+    pub(crate) fn new(
+        address: PeerAddr,
+        host: &str,
+        headers: &HeaderMap,
+        trusted: &TrustedProxies,
+        scheme: impl Fn(&str) -> &'static str,
+        memory: &Memory,
+    ) -> Self {
         let peer = address.origin();
+        let describe = |client: Origin, host: &str, chain: Option<String>| {
+            let scheme = scheme(host);
+            let same = |last: &Description| {
+                last.client == client && *last.host == *host && last.chain == chain && last.scheme == scheme
+            };
+            memory.description(same, || Description::new(address, client, host, chain.clone(), scheme))
+        };
         if !trusted.trusts(address) {
-            return Self { client: peer, host: host.to_owned(), request_id: fresh_id(), trusted: false, chain: None };
+            let description = describe(peer, host, None);
+            return Self { client: peer, request_id: RequestId::fresh(), trusted: false, description };
         }
         let told = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
         // Where both are told the older headers count: they are what most proxies write.
@@ -112,47 +138,112 @@ impl Peer {
             .or_else(|| hops.into_iter().filter_map(|hop| hop.host).next_back())
             .filter(|text| is_authority(text))
             .unwrap_or_else(|| host.to_owned());
-        let request_id = told(X_REQUEST_ID).filter(|id| is_request_id(id)).map_or_else(fresh_id, Arc::from);
-        Self { client, host, request_id, trusted: true, chain }
+        let request_id = told(X_REQUEST_ID).and_then(RequestId::told).unwrap_or_else(RequestId::fresh);
+        Self { client, request_id, trusted: true, description: describe(client, &host, chain) }
+    }
+
+    /// The host that the client addressed: `Host`, or what a trusted proxy says.
+    pub(crate) fn host(&self) -> &str {
+        &self.description.host
+    }
+
+    /// Whether the upstream hears nothing of a header of this name but what the gateway says.
+    pub(crate) fn replaces(&self, name: &HeaderName) -> bool {
+        let name = name.as_str();
+        is_other_description(name) || !self.trusted && CONTEXT_HEADERS.contains(&name)
     }
 
     /// Tells the upstream about the client, in place of whatever the client said.
-    pub(crate) fn describe(&self, headers: &mut HeaderMap, address: PeerAddr, scheme: &str) {
-        for name in OTHERS {
-            headers.remove(name);
-        }
-        if !self.trusted {
-            for name in CONTEXT_HEADERS {
-                headers.remove(name);
+    pub(crate) fn describe(&self, headers: &mut HeaderMap) {
+        for (name, value) in &self.description.headers {
+            match value {
+                Some(value) => drop(headers.insert(name, value.clone())),
+                None => drop(headers.remove(name)),
             }
         }
-        let forwarded_for = match (&self.chain, address.ip()) {
+        // Whoever told one told it in characters of headers.
+        match HeaderValue::from_str(&self.request_id) {
+            Ok(value) => drop(headers.insert(X_REQUEST_ID, value)),
+            Err(_) => drop(headers.remove(X_REQUEST_ID)),
+        }
+    }
+}
+
+impl Description {
+    fn new(address: PeerAddr, client: Origin, host: &str, chain: Option<String>, scheme: &'static str) -> Self {
+        let forwarded_for = match (&chain, address.ip()) {
             (Some(chain), Some(peer)) => format!("{chain}, {peer}"),
             (Some(chain), None) => chain.clone(),
             (None, Some(peer)) => peer.to_string(),
             (None, None) => String::new(),
         };
-        let mut forwarded = String::with_capacity(64);
-        let node = match self.client {
+        let node = match client {
             Origin::Ip(IpAddr::V6(client)) => format!("\"[{client}]\""),
             Origin::Ip(client) => client.to_string(),
             Origin::Unix | Origin::Unknown => "unknown".to_owned(),
         };
-        // Writing to a string cannot fail.
-        let _ = write!(forwarded, "for={node};host=\"{}\";proto={scheme}", self.host);
-        for (name, text) in [
-            (X_FORWARDED_FOR, forwarded_for.as_str()),
-            (X_FORWARDED_PROTO, scheme),
-            (X_FORWARDED_HOST, self.host.as_str()),
-            (FORWARDED, forwarded.as_str()),
-            (X_REQUEST_ID, &*self.request_id),
-        ] {
-            match HeaderValue::from_str(text) {
-                Ok(value) if !value.is_empty() => drop(headers.insert(name, value)),
-                _ => drop(headers.remove(name)),
-            }
+        let forwarded = format!("for={node};host=\"{host}\";proto={scheme}");
+        let value = |text: &str| HeaderValue::from_str(text).ok().filter(|value| !value.is_empty());
+        let headers = [
+            (X_FORWARDED_FOR, value(&forwarded_for)),
+            (X_FORWARDED_PROTO, value(scheme)),
+            (X_FORWARDED_HOST, value(host)),
+            (FORWARDED, value(&forwarded)),
+        ];
+        Self { client, host: host.into(), chain, scheme, headers }
+    }
+}
+
+/// The id of a request: as text, of characters that a header may have.
+#[derive(Clone, Debug)]
+pub(crate) enum RequestId {
+    /// One that no other request of this process has; its random half tells processes apart.
+    Own([u8; 24]),
+    /// One that a trusted proxy told.
+    Told(Arc<str>),
+}
+
+impl RequestId {
+    fn fresh() -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        static PROCESS: std::sync::OnceLock<[u8; 12]> = std::sync::OnceLock::new();
+        let process = PROCESS.get_or_init(|| {
+            let mut bytes = [0; 8];
+            // Without randomness ids are unique in this process only, which is all that the logs of one process need.
+            let _ = aws_lc_rs::rand::fill(&mut bytes);
+            digits(u64::from_ne_bytes(bytes))
+        });
+        let mut id = [0; 24];
+        let (front, back) = id.split_at_mut(12);
+        front.copy_from_slice(process);
+        back.copy_from_slice(&digits(COUNT.fetch_add(1, Ordering::Relaxed)));
+        Self::Own(id)
+    }
+
+    fn told(text: &str) -> Option<Self> {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(&byte);
+        ((1..=MAX_REQUEST_ID).contains(&text.len()) && text.bytes().all(fits)).then(|| Self::Told(text.into()))
+    }
+}
+
+impl Deref for RequestId {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            // Digits are always text.
+            Self::Own(id) => std::str::from_utf8(id).unwrap_or_default(),
+            Self::Told(id) => id,
         }
     }
+}
+
+/// The lower twelve hexadecimal digits of a number.
+fn digits(number: u64) -> [u8; 12] {
+    std::array::from_fn(|place| {
+        let digit = number >> (4 * (11 - place)) & 0xf;
+        b"0123456789abcdef".get(digit as usize).copied().unwrap_or(b'0')
+    })
 }
 
 /// Whether a name tells a client's address or scheme, in one of the ways that are not ours.
@@ -189,34 +280,28 @@ fn first_untrusted(chain: &str, trusted: &TrustedProxies) -> Option<Origin> {
     nearest
 }
 
-fn is_request_id(text: &str) -> bool {
-    (1..=MAX_REQUEST_ID).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'='))
-}
-
-/// An id that no other request of this process has; its random half tells processes apart.
-fn fresh_id() -> Arc<str> {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    static PROCESS: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
-    let process = PROCESS.get_or_init(|| {
-        let mut bytes = [0; 8];
-        // Without randomness ids are unique in this process only, which is all that the logs of one process need.
-        let _ = aws_lc_rs::rand::fill(&mut bytes);
-        u64::from_ne_bytes(bytes)
-    });
-    format!("{process:016x}{:08x}", COUNT.fetch_add(1, Ordering::Relaxed)).into()
-}
-
 #[cfg(test)]
 mod tests {
     use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-    use super::{Origin, Peer, PeerAddr, TrustedProxies};
+    use super::{Memory, Origin, Peer, PeerAddr, TrustedProxies};
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    /// A peer of a gateway with this scheme.
+    fn came(address: PeerAddr, host: &str, said: &HeaderMap, trusted: &TrustedProxies, scheme: &'static str) -> Peer {
+        Peer::new(address, host, said, trusted, |_| scheme, &Memory::default())
+    }
+
+    /// What the upstream is told in place of what was said.
+    fn tell(peer: &Peer, headers: &mut HeaderMap) {
+        let gone: Vec<_> = headers.keys().filter(|name| peer.replaces(name)).cloned().collect();
+        for name in gone {
+            headers.remove(name);
+        }
+        peer.describe(headers);
     }
 
     fn ip(text: &str) -> PeerAddr {
@@ -239,10 +324,10 @@ mod tests {
             ("x-forwarded-uri", "/admin"),
         ]);
         let address = ip("192.0.2.1:1000");
-        let peer = Peer::new(address, "gw", &said, &trusted());
+        let peer = came(address, "gw", &said, &trusted(), "http");
         assert_eq!(peer.client.to_string(), "192.0.2.1");
         assert_ne!(&*peer.request_id, "mine");
-        peer.describe(&mut said, address, "http");
+        tell(&peer, &mut said);
         assert_eq!(said["x-forwarded-for"], "192.0.2.1");
         assert_eq!(said["x-forwarded-host"], "gw");
         assert_eq!(said["x-forwarded-proto"], "http");
@@ -254,10 +339,10 @@ mod tests {
     fn a_trusted_proxy_is_believed_up_to_the_first_stranger() {
         let mut said = headers(&[("x-forwarded-for", "6.6.6.6, 192.0.2.7, 10.1.1.1"), ("x-request-id", "abc-1")]);
         let address = ip("10.0.0.1:1000");
-        let peer = Peer::new(address, "gw", &said, &trusted());
+        let peer = came(address, "gw", &said, &trusted(), "https");
         assert_eq!(peer.client.to_string(), "192.0.2.7");
         assert_eq!(&*peer.request_id, "abc-1");
-        peer.describe(&mut said, address, "https");
+        tell(&peer, &mut said);
         assert_eq!(said["x-forwarded-for"], "6.6.6.6, 192.0.2.7, 10.1.1.1, 10.0.0.1");
     }
 
@@ -268,22 +353,22 @@ mod tests {
             ("forwarded", "for=\"10.1.1.1\""),
         ]);
         let address = ip("10.0.0.1:1000");
-        let peer = Peer::new(address, "gw", &said, &trusted());
-        assert_eq!((peer.client.to_string().as_str(), peer.host.as_str()), ("192.0.2.7", "registry.example:5000"));
-        peer.describe(&mut said, address, "https");
+        let peer = came(address, "gw", &said, &trusted(), "https");
+        assert_eq!((peer.client.to_string().as_str(), peer.host()), ("192.0.2.7", "registry.example:5000"));
+        tell(&peer, &mut said);
         assert_eq!(said["x-forwarded-for"], "6.6.6.6, 192.0.2.7:4711, 10.1.1.1, 10.0.0.1");
         assert_eq!(said["forwarded"], "for=192.0.2.7;host=\"registry.example:5000\";proto=https");
         let ipv6 = headers(&[("forwarded", "for=\"[2001:db8::1]:80\";host=\"a b\"")]);
-        let peer = Peer::new(address, "gw", &ipv6, &trusted());
-        assert_eq!((peer.client.to_string().as_str(), peer.host.as_str()), ("2001:db8::1", "gw"));
+        let peer = came(address, "gw", &ipv6, &trusted(), "https");
+        assert_eq!((peer.client.to_string().as_str(), peer.host()), ("2001:db8::1", "gw"));
         let both = headers(&[("forwarded", "for=6.6.6.6"), ("x-forwarded-for", "192.0.2.7")]);
-        assert_eq!(Peer::new(address, "gw", &both, &trusted()).client.to_string(), "192.0.2.7");
+        assert_eq!(came(address, "gw", &both, &trusted(), "https").client.to_string(), "192.0.2.7");
     }
 
     #[test]
     fn nonsense_from_a_trusted_proxy_falls_back_to_it() {
         let said = headers(&[("x-forwarded-for", "192.0.2.7, nonsense"), ("x-request-id", "a b\tc")]);
-        let peer = Peer::new(ip("[::ffff:10.0.0.1]:1"), "gw", &said, &trusted());
+        let peer = came(ip("[::ffff:10.0.0.1]:1"), "gw", &said, &trusted(), "http");
         assert_eq!(peer.client.to_string(), "10.0.0.1");
         assert_ne!(&*peer.request_id, "a b\tc");
     }
@@ -291,18 +376,18 @@ mod tests {
     #[test]
     fn a_unix_peer_has_no_address_and_is_believed_only_where_the_configuration_says_so() {
         let said = || headers(&[("x-forwarded-for", "192.0.2.7, 10.1.1.1"), ("forwarded", "for=192.0.2.7")]);
-        let stranger = Peer::new(PeerAddr::Unix, "gw", &said(), &trusted());
+        let stranger = came(PeerAddr::Unix, "gw", &said(), &trusted(), "http");
         assert_eq!(stranger.client, Origin::Unix);
         let mut told = said();
-        stranger.describe(&mut told, PeerAddr::Unix, "http");
+        tell(&stranger, &mut told);
         assert!(!told.contains_key("x-forwarded-for"), "{told:?}");
         assert_eq!(told["forwarded"], "for=unknown;host=\"gw\";proto=http");
 
         let trusted = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()], true);
-        let proxy = Peer::new(PeerAddr::Unix, "gw", &said(), &trusted);
+        let proxy = came(PeerAddr::Unix, "gw", &said(), &trusted, "http");
         assert_eq!(proxy.client.to_string(), "192.0.2.7");
         let mut told = said();
-        proxy.describe(&mut told, PeerAddr::Unix, "http");
+        tell(&proxy, &mut told);
         assert_eq!(told["x-forwarded-for"], "192.0.2.7, 10.1.1.1");
         assert_eq!(told["forwarded"], "for=192.0.2.7;host=\"gw\";proto=http");
     }
@@ -317,14 +402,14 @@ mod tests {
             headers(&[("forwarded", "for=192.0.2.7, for=\"_hidden\";host=a, for=10.1.1.1")]),
             headers(&[("forwarded", "for=\"open, for=192.0.2.7")]),
         ] {
-            let peer = Peer::new(address, "gw", &told, &trusted());
+            let peer = came(address, "gw", &told, &trusted(), "http");
             assert_eq!(peer.client, Origin::Unknown, "{told:?}");
             let mut told = told;
-            peer.describe(&mut told, address, "http");
+            tell(&peer, &mut told);
             assert_eq!(told["forwarded"].to_str().unwrap().split(';').next(), Some("for=unknown"));
         }
         let quoted = headers(&[("forwarded", "for=192.0.2.7;host=\"a, for=198.51.100.1\"")]);
-        let peer = Peer::new(address, "gw", &quoted, &trusted());
-        assert_eq!((peer.client.to_string().as_str(), peer.host.as_str()), ("192.0.2.7", "gw"));
+        let peer = came(address, "gw", &quoted, &trusted(), "http");
+        assert_eq!((peer.client.to_string().as_str(), peer.host()), ("192.0.2.7", "gw"));
     }
 }

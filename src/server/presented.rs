@@ -18,7 +18,7 @@ use crate::authn::{self, Credentials, KeyRefused};
 use crate::registry::Scope;
 use crate::secret::Secret;
 use crate::subject::{Caller, Subject};
-use crate::token::{ApiScopes, Entry, TokenKind};
+use crate::token::{ApiScopes, Entry, Latest, TokenKind};
 
 /// What a caller brought, verified.
 pub(crate) enum Presented {
@@ -30,8 +30,8 @@ pub(crate) enum Presented {
     Key(Caller),
     /// A client certificate, and nothing else.
     Certificate(Caller),
-    /// A token, as it came, and who its subject is now.
-    Token { entry: Arc<Entry<Session>>, caller: Caller, text: Secret },
+    /// A token, and who its subject is now.
+    Token { entry: Arc<Entry<Session>>, caller: Caller },
 }
 
 impl Presented {
@@ -67,19 +67,17 @@ impl Presented {
     pub(crate) fn judged<'a>(
         &'a self,
         state: &'a State,
-        needs: &'a [Scope],
+        requested: Option<&'a str>,
         result: audit::Result,
         why: &'a str,
     ) -> Judged<'a> {
         let token_id = self.token().map(|entry| &*entry.verified.jti);
-        Judged { service: self.service(state), needs, token_id, result, why }
+        Judged { service: self.service(state), requested, token_id, result, why }
     }
 
-    pub(crate) fn into_token(self) -> Option<(Secret, u64)> {
-        match self {
-            Self::Token { entry, text, .. } => Some((text, entry.verified.issued_at)),
-            _ => None,
-        }
+    /// When the token that it came with was issued.
+    pub(crate) fn issued_at(&self) -> Option<u64> {
+        self.token().map(|entry| entry.verified.issued_at)
     }
 }
 
@@ -89,10 +87,11 @@ pub(crate) async fn present(
     headers: &HeaderMap,
     auth: RouteAuth,
     asks: &[Scope],
+    latest: &Latest<Session>,
     exchange: &mut Exchange,
 ) -> Result<Presented, Failure> {
     let began = exchange.trace.is_some().then(Instant::now);
-    let presented = identify(state, headers, auth, asks, exchange).await;
+    let presented = identify(state, headers, auth, asks, latest, exchange).await;
     if let (Some(trace), Some(began)) = (&mut exchange.trace, began) {
         trace.authenticated(began, presented.is_ok());
     }
@@ -104,6 +103,7 @@ async fn identify(
     headers: &HeaderMap,
     auth: RouteAuth,
     asks: &[Scope],
+    latest: &Latest<Session>,
     exchange: &mut Exchange,
 ) -> Result<Presented, Failure> {
     let wrong = || Failure::WrongCredentials { asks: asks.to_vec() };
@@ -123,7 +123,7 @@ async fn identify(
                 Presented::Password(Caller::Known(subject))
             }
         }
-        Credentials::Bearer(text) => verify(state, text, auth)
+        Credentials::Bearer(text) => verify(state, &text, auth, latest)
             .map_err(|why| Failure::Challenged { asks: asks.to_vec(), trouble: TokenTrouble::Invalid(why) })?,
     };
     exchange.caller = presented.caller().clone();
@@ -178,21 +178,32 @@ fn of_key(state: &State, verdict: KeyVerdict, exchange: &mut Exchange) -> Result
 }
 
 /// Is the token ours, is it still good, and does its subject still exist?
-fn verify(state: &State, text: Secret, auth: RouteAuth) -> Result<Presented, String> {
+fn verify(state: &State, text: &Secret, auth: RouteAuth, latest: &Latest<Session>) -> Result<Presented, String> {
     let entry = state
         .verifier
-        .verify_cached(&state.sessions, text.expose(), Session::new)
+        .verify_cached(&state.sessions, latest, text.expose(), Session::new)
         .map_err(|error| error.to_string())?;
     let of_api = matches!(entry.verified.kind, TokenKind::Api(_));
     if of_api != (auth == RouteAuth::Api) {
         return Err("the token is not for this kind of request".to_owned());
     }
-    let caller = match &entry.verified.caller {
-        Caller::Anonymous => Caller::Anonymous,
-        Caller::Known(subject) => match state.chain.current(subject) {
-            Some(subject) => Caller::Known(subject),
-            None => return Err("the user of the token does not exist any more".to_owned()),
-        },
-    };
-    Ok(Presented::Token { entry, caller, text })
+    match current(state, &entry) {
+        Some(caller) => Ok(Presented::Token { entry, caller }),
+        None => Err("the user of the token does not exist any more".to_owned()),
+    }
+}
+
+/// The token of a request, where it was accepted before and its subject still exists. Nothing is verified here, and nothing refused.
+pub(crate) fn recall(state: &State, headers: &HeaderMap, latest: &Latest<Session>) -> Option<Presented> {
+    let entry = state.verifier.recall(&state.sessions, latest, authn::bearer(headers)?)?;
+    let caller = current(state, &entry)?;
+    Some(Presented::Token { entry, caller })
+}
+
+/// Who the subject of a token is now; none if there is no such user any more.
+fn current(state: &State, entry: &Entry<Session>) -> Option<Caller> {
+    match &entry.verified.caller {
+        Caller::Anonymous => Some(Caller::Anonymous),
+        Caller::Known(subject) => state.chain.current(subject).map(Caller::Known),
+    }
 }

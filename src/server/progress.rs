@@ -149,6 +149,11 @@ impl Progress {
         Duration::from_millis(self.waited.load(Ordering::Relaxed) + now)
     }
 
+    /// When the answer to a body that is done has to be there.
+    pub(crate) fn answer_due(&self, response: Duration) -> Instant {
+        self.started + Duration::from_millis(self.moved.load(Ordering::Relaxed)) + response
+    }
+
     async fn stands_still(&self, idle: Duration, response: Duration) -> Stage {
         loop {
             let stage = self.stage();

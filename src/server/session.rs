@@ -25,23 +25,34 @@ pub struct Session(Mutex<Known>);
 #[derive(Debug)]
 struct Known {
     caller: Caller,
-    passages: HashMap<Key, Arc<Passage>>,
+    /// By target: few are asked for in several ways.
+    passages: HashMap<Box<str>, Vec<Decided>>,
+    /// How many passages there are.
+    kept: usize,
     headers: HashMap<HeaderKey, Option<HeaderValue>>,
 }
 
 impl Known {
     fn of(caller: &Caller) -> Self {
-        Self { caller: caller.clone(), passages: HashMap::new(), headers: HashMap::new() }
+        Self { caller: caller.clone(), passages: HashMap::new(), kept: 0, headers: HashMap::new() }
     }
 }
 
 /// What a decision depends on, beside the token and the rules.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Key {
-    pub(crate) method: Method,
-    pub(crate) target: String,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) target: &'a str,
     /// Only where a rule reads it; and a unix peer has none.
     pub(crate) client: Option<IpAddr>,
+}
+
+/// A decision about a target.
+#[derive(Debug)]
+struct Decided {
+    method: Method,
+    client: Option<IpAddr>,
+    passage: Arc<Passage>,
 }
 
 /// What an identity header depends on, beside the token and the filters.
@@ -85,18 +96,25 @@ impl Session {
     }
 
     /// What was decided, as long as the caller is who they were then.
-    pub(crate) fn passage(&self, caller: &Caller, key: &Key) -> Option<Arc<Passage>> {
+    pub(crate) fn passage(&self, caller: &Caller, key: Key<'_>) -> Option<Arc<Passage>> {
         let known = self.lock();
-        (known.caller == *caller).then(|| known.passages.get(key).cloned()).flatten()
+        if !is_same(&known.caller, caller) {
+            return None;
+        }
+        let is_it = |decided: &&Decided| decided.method == key.method && decided.client == key.client;
+        known.passages.get(key.target)?.iter().find(is_it).map(|decided| Arc::clone(&decided.passage))
     }
 
     /// Keeps a decision.
-    pub(crate) fn keep(&self, caller: &Caller, key: Key, passage: Arc<Passage>) {
+    pub(crate) fn keep(&self, caller: &Caller, key: Key<'_>, passage: &Arc<Passage>) {
         let mut known = self.lock_for(caller);
-        if known.passages.len() >= MOST {
+        if known.kept >= MOST {
             known.passages.clear();
+            known.kept = 0;
         }
-        known.passages.insert(key, passage);
+        known.kept += 1;
+        let decided = Decided { method: key.method.clone(), client: key.client, passage: Arc::clone(passage) };
+        known.passages.entry(key.target.into()).or_default().push(decided);
     }
 
     /// The identity header that was made for the same before, or the one that `make` makes now.
@@ -121,7 +139,7 @@ impl Session {
     /// What is known of this caller: nothing, if it was another one's (other groups, say) until now.
     fn lock_for(&self, caller: &Caller) -> std::sync::MutexGuard<'_, Known> {
         let mut known = self.lock();
-        if known.caller != *caller {
+        if !is_same(&known.caller, caller) {
             *known = Known::of(caller);
         }
         known
@@ -129,6 +147,14 @@ impl Session {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Mostly it is the very same subject, which costs no comparison of names.
+fn is_same(one: &Caller, other: &Caller) -> bool {
+    match (one, other) {
+        (Caller::Known(one), Caller::Known(other)) if Arc::ptr_eq(one, other) => true,
+        _ => one == other,
     }
 }
 

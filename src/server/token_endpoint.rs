@@ -87,7 +87,7 @@ pub(crate) async fn answer(
     body: Incoming,
     exchange: &mut Exchange,
 ) -> Result<(Response<ResponseBody>, Granted), Failure> {
-    exchange.operation = Some("token");
+    exchange.is("token");
     let request = match head.method {
         Method::GET => {
             let query = Query::parse(head.uri.query())

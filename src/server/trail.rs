@@ -1,6 +1,5 @@
 //! What the audit log is told about a request: each decision, each token, each log-in that failed.
 
-use std::borrow::Cow;
 use std::time::SystemTime;
 
 use super::challenge::TokenTrouble;
@@ -9,15 +8,15 @@ use super::failure::{Failure, TokenRequestError};
 use super::token_endpoint::{Granted, What};
 use crate::audit::{AuditLine, Event, Result};
 use crate::metrics::LoginFailure;
-use crate::registry::{AccessSet, Scope};
+use crate::registry::{AccessSet, RepositoryName};
 use crate::subject::Caller;
 
 /// A judged request.
 pub(crate) struct Judged<'a> {
     /// The service that was asked.
     pub(crate) service: &'a str,
-    /// The scopes that it needs; none on API routes.
-    pub(crate) needs: &'a [Scope],
+    /// The scopes that it needs, as the protocol writes them; none on API routes.
+    pub(crate) requested: Option<&'a str>,
     /// The id of the token that it came with.
     pub(crate) token_id: Option<&'a str>,
     /// How it ended.
@@ -29,11 +28,10 @@ pub(crate) struct Judged<'a> {
 impl Exchange {
     /// Tells of a decision.
     pub(crate) fn audit_decision(&self, judged: &Judged<'_>) {
-        let requested = printed(judged.needs.iter());
         self.audit(&AuditLine {
             service: Some(judged.service),
             resource: Some(self.resource()),
-            requested: requested.as_deref(),
+            requested: judged.requested,
             token_id: judged.token_id,
             result: judged.result,
             why: judged.why,
@@ -103,7 +101,7 @@ impl Exchange {
     }
 
     fn resource(&self) -> &str {
-        self.repository.as_ref().map_or(self.path.as_str(), |name| name.as_str())
+        self.repository().map_or_else(|| self.path(), RepositoryName::as_str)
     }
 
     fn line(&self, event: Event) -> AuditLine<'_> {
@@ -115,7 +113,7 @@ impl Exchange {
             caller: if event == Event::Login { &Caller::Anonymous } else { &self.caller },
             claimed: None,
             service: None,
-            action: self.operation.unwrap_or("unknown"),
+            action: self.operation().unwrap_or("unknown"),
             resource: None,
             requested: None,
             granted: None,
@@ -127,11 +125,11 @@ impl Exchange {
 }
 
 fn scopes(access: &AccessSet) -> String {
-    printed(access.iter()).map_or_else(String::new, Cow::into_owned)
+    printed(access.iter()).unwrap_or_default()
 }
 
 /// Scopes as the protocol writes them; `None` for none.
-fn printed(scopes: impl Iterator<Item = impl std::fmt::Display>) -> Option<Cow<'static, str>> {
+pub(crate) fn printed(scopes: impl Iterator<Item = impl std::fmt::Display>) -> Option<String> {
     let parts: Vec<String> = scopes.map(|scope| scope.to_string()).collect();
-    (!parts.is_empty()).then(|| Cow::Owned(parts.join(" ")))
+    (!parts.is_empty()).then(|| parts.join(" "))
 }

@@ -24,7 +24,10 @@ mod socket;
 mod tests;
 mod tls;
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Instant;
 
 use http::{Method, Request, Response, StatusCode};
@@ -48,6 +51,7 @@ pub use settings::{Address, HealthSettings, IdentityFiles, RetrySettings, TlsSet
 pub(crate) use tls::Tls;
 pub use tls::UpstreamTlsError;
 
+use super::alarm::Alarm;
 use super::body::RequestBody;
 use super::progress::{Progress, Stage};
 use crate::metrics::{self, Retry};
@@ -239,11 +243,16 @@ impl Upstream {
     async fn exchange(
         &self,
         endpoint: &Endpoint,
-        link: Link,
+        mut link: Link,
         request: Request<RequestBody>,
         progress: &Progress,
     ) -> Result<Exchange, UpstreamError> {
-        self.moving(|| endpoint.at(), progress, link.exchange(request)).await
+        let mut alarm = std::mem::take(link.alarm());
+        let mut outcome = self.moving(|| endpoint.at(), progress, &mut alarm, link.exchange(request)).await;
+        if let Ok(Exchange::Answered(_, link)) = &mut outcome {
+            *link.alarm() = alarm;
+        }
+        outcome
     }
 
     /// Waits for something that comes of a request under way, as long as its body moves and the answer has time.
@@ -252,19 +261,31 @@ impl Upstream {
         progress: &Progress,
         awaited: impl Future<Output = T>,
     ) -> Result<T, UpstreamError> {
-        self.moving(|| self.anywhere(), progress, awaited).await
+        self.moving(|| self.anywhere(), progress, &mut Alarm::default(), awaited).await
     }
 
     async fn moving<T>(
         &self,
         at: impl Fn() -> At,
         progress: &Progress,
+        alarm: &mut Alarm,
         awaited: impl Future<Output = T>,
     ) -> Result<T, UpstreamError> {
         let UpstreamSettings { body_idle_timeout, response_timeout, .. } = self.settings;
+        let mut awaited = pin!(awaited);
+        if progress.is_done() {
+            // There is only the answer to wait for.
+            let deadline = progress.answer_due(response_timeout);
+            let late = || UpstreamError::ResponseTimeout { at: at(), limit: response_timeout };
+            return poll_fn(|context| match awaited.as_mut().poll(context) {
+                Poll::Ready(came) => Poll::Ready(Ok(came)),
+                Poll::Pending => alarm.poll(context, deadline).map(|()| Err(late())),
+            })
+            .await;
+        }
         tokio::select! {
             biased;
-            came = awaited => Ok(came),
+            came = &mut awaited => Ok(came),
             stage = progress.stalled(body_idle_timeout, response_timeout) => Err(match stage {
                 Stage::Done => UpstreamError::ResponseTimeout { at: at(), limit: response_timeout },
                 Stage::ClientIsSlow => UpstreamError::ClientStalled { limit: body_idle_timeout },

@@ -1,9 +1,10 @@
 //! Verified tokens, remembered by hash.
 //!
-//! The text of a token is not kept. A cache belongs to one state of keys, settings and rules: a reload starts a new one.
+//! The text of a token is not kept here. A cache belongs to one state of keys, settings and rules: a reload starts a new one.
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
@@ -41,8 +42,20 @@ pub struct Entry<T> {
     pub state: T,
 }
 
+/// Which cache it is: no two of one process have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CacheId(u64);
+
+impl CacheId {
+    fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// A bounded cache of accepted tokens. Refused ones are not kept: they could push out the others.
 pub struct Cache<T> {
+    id: CacheId,
     entries: quick_cache::sync::Cache<TokenHash, Arc<Entry<T>>>,
     metrics: Option<Metrics>,
 }
@@ -50,7 +63,7 @@ pub struct Cache<T> {
 impl<T> Cache<T> {
     /// A cache of at most so many tokens.
     pub fn new(capacity: usize) -> Self {
-        Self { entries: quick_cache::sync::Cache::new(capacity), metrics: None }
+        Self { id: CacheId::new(), entries: quick_cache::sync::Cache::new(capacity), metrics: None }
     }
 
     /// Counts look-ups there.
@@ -61,11 +74,19 @@ impl<T> Cache<T> {
 
     /// The entry of a token, expired or not.
     pub fn get(&self, hash: &TokenHash) -> Option<Arc<Entry<T>>> {
-        let entry = self.entries.get(hash);
+        self.entries.get(hash)
+    }
+
+    /// Counts that a token was looked for, here or in what a connection remembers of it.
+    pub fn count(&self, found: bool) {
         if let Some(metrics) = &self.metrics {
-            metrics.lookup(CacheKind::Token, entry.is_some());
+            metrics.lookup(CacheKind::Token, found);
         }
-        entry
+    }
+
+    /// Which one it is.
+    pub(super) fn id(&self) -> CacheId {
+        self.id
     }
 
     /// Remembers a token.

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::claims::{self, PRIVATE};
-use super::{Cache, EARLY, Entry, MAX_TOKEN, Part, Settings, TokenError, TokenHash, TokenKind, json};
+use super::{Cache, EARLY, Entry, Latest, MAX_TOKEN, Part, Settings, TokenError, TokenHash, TokenKind, json};
 use crate::clock::Clock;
 use crate::keys::{KeyRing, RingKey};
 use crate::registry::AccessSet;
@@ -87,30 +87,59 @@ impl Verifier {
         self.check_claims(json::object(&decode(payload, Part::Payload)?, Part::Payload)?)
     }
 
+    /// A token that was accepted before, here or over the same connection, and is good now. Whether there is one is for the caller to
+    /// count.
+    pub fn recall<T>(&self, cache: &Cache<T>, latest: &Latest<T>, token: &str) -> Option<Arc<Entry<T>>> {
+        self.remembered(cache, latest, token)?.ok()
+    }
+
     /// [`Verifier::verify`] with a memory: only the time is checked again of a token that was accepted before. `state` makes
     /// the caller's own state for a token that is new.
     pub fn verify_cached<T>(
         &self,
         cache: &Cache<T>,
+        latest: &Latest<T>,
         token: &str,
         state: impl FnOnce(&Verified) -> T,
     ) -> Result<Arc<Entry<T>>, TokenError> {
         if token.len() > MAX_TOKEN {
             return Err(TokenError::TooLong);
         }
-        let hash = TokenHash::of(token);
-        if let Some(entry) = cache.get(&hash) {
-            return match entry.verified.check_time(self.clock.now()) {
-                Ok(()) => Ok(entry),
-                Err(error) => {
-                    cache.remove(&hash);
-                    Err(error)
-                }
-            };
+        let remembered = self.remembered(cache, latest, token);
+        cache.count(remembered.is_some());
+        if let Some(outcome) = remembered {
+            return outcome;
         }
         let verified = self.verify(token)?;
         let state = state(&verified);
-        Ok(cache.insert(hash, Entry { verified, state }))
+        Ok(cache.insert(TokenHash::of(token), Entry { verified, state }))
+    }
+
+    /// What is known of a token that was accepted before: that it still is, or that its time is over.
+    fn remembered<T>(
+        &self,
+        cache: &Cache<T>,
+        latest: &Latest<T>,
+        token: &str,
+    ) -> Option<Result<Arc<Entry<T>>, TokenError>> {
+        if token.len() > MAX_TOKEN {
+            return None;
+        }
+        let in_time = |entry: &Entry<T>| entry.verified.check_time(self.clock.now());
+        if let Some(entry) = latest.get(cache.id(), token)
+            && in_time(&entry).is_ok()
+        {
+            return Some(Ok(entry));
+        }
+        let hash = TokenHash::of(token);
+        let entry = cache.get(&hash)?;
+        if let Err(error) = in_time(&entry) {
+            cache.remove(&hash);
+            latest.forget();
+            return Some(Err(error));
+        }
+        latest.set(cache.id(), token, &entry);
+        Some(Ok(entry))
     }
 
     pub(super) fn ring(&self) -> &KeyRing {

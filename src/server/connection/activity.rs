@@ -6,13 +6,15 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper::rt;
-use tokio::time::{sleep, sleep_until};
+use tokio::time::Instant;
+
+use crate::server::alarm::Alarm;
 
 /// What one connection is doing. Shared by the parts of one task, so the atomics only have to satisfy `Send`.
 #[derive(Debug, Default)]
@@ -80,20 +82,21 @@ impl Activity {
 pub(crate) struct HeadTimer {
     activity: Arc<Activity>,
     /// When the first head must have come.
-    first_head: tokio::time::Instant,
+    first_head: Instant,
     header_timeout: Duration,
     idle_timeout: Duration,
     used: AtomicBool,
+    alarm: Arc<Mutex<Alarm>>,
 }
 
 impl HeadTimer {
     pub(crate) fn new(
         activity: Arc<Activity>,
-        first_head: tokio::time::Instant,
+        first_head: Instant,
         header_timeout: Duration,
         idle_timeout: Duration,
     ) -> Self {
-        Self { activity, first_head, header_timeout, idle_timeout, used: AtomicBool::new(false) }
+        Self { activity, first_head, header_timeout, idle_timeout, used: AtomicBool::new(false), alarm: Arc::default() }
     }
 
     fn wait(&self) -> Pin<Box<dyn rt::Sleep>> {
@@ -102,7 +105,8 @@ impl HeadTimer {
         let kept_alive = self.used.swap(true, Relaxed);
         Box::pin(HeadDeadline {
             activity: Arc::clone(&self.activity),
-            sleep: Box::pin(if kept_alive { sleep(self.idle_timeout) } else { sleep_until(self.first_head) }),
+            alarm: Arc::clone(&self.alarm),
+            deadline: if kept_alive { Instant::now() + self.idle_timeout } else { self.first_head },
             header_timeout: self.header_timeout,
             head_begun: !kept_alive,
         })
@@ -115,7 +119,7 @@ impl rt::Timer for HeadTimer {
         self.wait()
     }
 
-    fn sleep_until(&self, _deadline: Instant) -> Pin<Box<dyn rt::Sleep>> {
+    fn sleep_until(&self, _deadline: std::time::Instant) -> Pin<Box<dyn rt::Sleep>> {
         self.wait()
     }
 }
@@ -123,7 +127,8 @@ impl rt::Timer for HeadTimer {
 /// Lives from the moment a connection waits for a head until that is complete.
 struct HeadDeadline {
     activity: Arc<Activity>,
-    sleep: Pin<Box<tokio::time::Sleep>>,
+    alarm: Arc<Mutex<Alarm>>,
+    deadline: Instant,
     header_timeout: Duration,
     head_begun: bool,
 }
@@ -139,9 +144,9 @@ impl Future for HeadDeadline {
         // rest of it does: such a head has the idle time-out for its first part, which bounds it as well.
         if !this.head_begun && this.activity.is_within_head() {
             this.head_begun = true;
-            this.sleep.as_mut().reset(tokio::time::Instant::now() + this.header_timeout);
+            this.deadline = Instant::now() + this.header_timeout;
         }
-        this.sleep.as_mut().poll(cx)
+        this.alarm.lock().unwrap_or_else(PoisonError::into_inner).poll(cx, this.deadline)
     }
 }
 

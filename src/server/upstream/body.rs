@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use super::pool::Release;
 use crate::server::body::BodyError;
@@ -22,8 +22,6 @@ pub struct UpstreamBody {
     is_framed: bool,
     limit: Duration,
     moved: Instant,
-    // Made only when the body has to wait, and moved on only when it fires.
-    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl UpstreamBody {
@@ -31,7 +29,7 @@ impl UpstreamBody {
         // The answer may be there before the request is: it then goes on as long as this lives.
         let is_sent = release.is_sent();
         let is_framed = release.is_http2();
-        let mut body = Self { inner, release: Some(release), is_framed, limit, moved: Instant::now(), timer: None };
+        let mut body = Self { inner, release: Some(release), is_framed, limit, moved: Instant::now() };
         if is_sent {
             body.release_at_end();
         }
@@ -91,14 +89,8 @@ impl UpstreamBody {
 
     fn poll_idle(&mut self, context: &mut Context<'_>) -> bool {
         let deadline = self.moved + self.limit;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        while timer.as_mut().poll(context).is_ready() {
-            if deadline <= Instant::now() {
-                return true;
-            }
-            timer.as_mut().reset(deadline);
-        }
-        false
+        // Without a link everything has come.
+        self.release.as_mut().is_some_and(|release| release.alarm().poll(context, deadline).is_ready())
     }
 
     fn release_at_end(&mut self) {

@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use super::io::SurvivingWrites;
 use super::link::{Exchange, Link};
 use super::socket::Socket;
+use crate::server::alarm::Alarm;
 use crate::server::body::{BodyError, RequestBody};
 
 /// Most requests at once over one connection; beyond that there is another. The peer may allow fewer.
@@ -170,13 +171,19 @@ pub(super) struct Stream {
     connection: Arc<Connection>,
     /// Breaks the body off when it is dropped.
     cancel: Option<oneshot::Sender<Infallible>>,
+    alarm: Alarm,
 }
 
 impl Stream {
+    /// The timer of whatever is awaited over it.
+    pub(super) fn alarm(&mut self) -> &mut Alarm {
+        &mut self.alarm
+    }
+
     /// Of a connection.
     pub(super) fn new(connection: Arc<Connection>) -> Self {
         connection.streams.fetch_add(1, Ordering::Relaxed);
-        Self { connection, cancel: None }
+        Self { connection, cancel: None, alarm: Alarm::default() }
     }
 
     /// Sends one request and waits for the head of its response.

@@ -14,6 +14,7 @@ use tokio::task::AbortHandle;
 use super::http2;
 use super::io::SurvivingWrites;
 use super::socket::Socket;
+use crate::server::alarm::Alarm;
 use crate::server::body::RequestBody;
 
 /// How long a connection whose response has been read may take to notice it.
@@ -48,6 +49,14 @@ impl Link {
         }
     }
 
+    /// The timer of whatever is awaited over it.
+    pub(super) fn alarm(&mut self) -> &mut Alarm {
+        match self {
+            Self::Http1(connection) => &mut connection.alarm,
+            Self::Http2(stream) => stream.alarm(),
+        }
+    }
+
     /// Whether it is a stream of a shared connection.
     pub(super) fn is_http2(&self) -> bool {
         matches!(self, Self::Http2(_))
@@ -60,6 +69,7 @@ pub(super) struct Connection {
     sender: SendRequest<RequestBody>,
     driver: AbortHandle,
     broken: Arc<AtomicBool>,
+    alarm: Alarm,
 }
 
 impl Connection {
@@ -71,7 +81,7 @@ impl Connection {
             http1::Builder::new().handshake(TokioIo::new(io)).await.map_err(std::io::Error::other)?;
         // How a connection ends is seen by the request that uses it, or by nobody.
         let driver = tokio::spawn(async move { drop(connection.await) }).abort_handle();
-        Ok(Self { sender, driver, broken })
+        Ok(Self { sender, driver, broken, alarm: Alarm::default() })
     }
 
     async fn exchange(mut self, request: Request<RequestBody>) -> Exchange {

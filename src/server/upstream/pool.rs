@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::Permit;
 use super::endpoint::{Endpoint, UnderWay};
 use super::link::{Connection, Link};
+use crate::server::alarm::Alarm;
 use crate::server::progress::Progress;
 
 /// Most connections that are kept for one worker.
@@ -90,6 +91,11 @@ impl Release {
     /// Whether the response came over HTTP/2.
     pub(super) fn is_http2(&self) -> bool {
         self.link.is_http2()
+    }
+
+    /// The timer of the link.
+    pub(super) fn alarm(&mut self) -> &mut Alarm {
+        self.link.alarm()
     }
 
     /// Keeps the connection, if it can be used again: an upstream that answered before the whole request was read cannot. What is shared

@@ -317,7 +317,7 @@ fn long_tokens_are_not_looked_at() {
     assert_eq!(gateway.verify(&gateway.sign(&header, &claims)), Err(TokenError::TooLong));
     assert_eq!(gateway.verify(&".".repeat(MAX_TOKEN + 1)), Err(TokenError::TooLong));
     let cache = Cache::new(1);
-    let cached = gateway.verifier.verify_cached(&cache, &"x".repeat(MAX_TOKEN + 1), |_| ());
+    let cached = gateway.verifier.verify_cached(&cache, &Latest::default(), &"x".repeat(MAX_TOKEN + 1), |_| ());
     assert_eq!(cached.unwrap_err(), TokenError::TooLong);
 }
 

@@ -208,7 +208,7 @@ fn a_remembered_token_is_verified_once_and_expires_on_time() {
     let token = gateway.token();
     let mut made = 0;
     for _ in 0..3 {
-        let entry = gateway.verifier.verify_cached(&cache, &token, |verified| {
+        let entry = gateway.verifier.verify_cached(&cache, &Latest::default(), &token, |verified| {
             made += 1;
             verified.jti.clone()
         });
@@ -216,9 +216,29 @@ fn a_remembered_token_is_verified_once_and_expires_on_time() {
     }
     assert_eq!(made, 1);
     gateway.clock.set(NOW + 300);
-    let late = gateway.verifier.verify_cached(&cache, &token, |_| String::new());
+    let late = gateway.verifier.verify_cached(&cache, &Latest::default(), &token, |_| String::new());
     assert_eq!(late.unwrap_err(), TokenError::Expired { seconds: 0 });
     assert!(cache.is_empty());
+}
+
+#[test]
+fn a_connection_remembers_the_last_token_of_the_same_cache_as_long_as_it_is_good() {
+    let gateway = es256();
+    let (cache, other, latest) = (Cache::new(10), Cache::new(10), Latest::default());
+    let (token, second) = (gateway.token(), gateway.token());
+    let known = |cache: &Cache<()>, token: &str| gateway.verifier.recall(cache, &latest, token).is_some();
+    assert!(!known(&cache, &token), "nobody has verified it yet");
+    for token in [&token, &second] {
+        gateway.verifier.verify_cached(&cache, &latest, token, |_| ()).unwrap();
+        assert!(known(&cache, token));
+    }
+    cache.remove(&TokenHash::of(&token));
+    cache.remove(&TokenHash::of(&second));
+    assert!(known(&cache, &second), "the connection remembers it");
+    assert!(!known(&cache, &token), "only the last one");
+    assert!(!known(&other, &second), "after a reload it counts no more");
+    gateway.clock.set(NOW + 300);
+    assert!(!known(&cache, &second), "its time is over");
 }
 
 #[test]
@@ -226,14 +246,14 @@ fn the_cache_is_bounded_and_keeps_no_refused_token() {
     let gateway = es256();
     let cache = Cache::new(4);
     for _ in 0..50 {
-        gateway.verifier.verify_cached(&cache, &gateway.token(), |_| ()).unwrap();
+        gateway.verifier.verify_cached(&cache, &Latest::default(), &gateway.token(), |_| ()).unwrap();
     }
     assert!((1..=4).contains(&cache.len()), "{}", cache.len());
     let none = Cache::new(0);
-    assert!(gateway.verifier.verify_cached(&none, &gateway.token(), |_| ()).is_ok());
+    assert!(gateway.verifier.verify_cached(&none, &Latest::default(), &gateway.token(), |_| ()).is_ok());
     assert!(none.is_empty());
     let cache = Cache::new(4);
-    assert!(gateway.verifier.verify_cached(&cache, "a.b.c", |_| ()).is_err());
+    assert!(gateway.verifier.verify_cached(&cache, &Latest::default(), "a.b.c", |_| ()).is_err());
     assert!(cache.is_empty());
 }
 
