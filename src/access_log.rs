@@ -94,7 +94,7 @@ impl RequestLine<'_> {
     pub fn write(&self, buf: &mut Vec<u8>, style: Style) {
         let mut line = Line::begin(buf, style, LONGEST, self.time, "request");
         line.text("request_id", self.request_id);
-        line.plain("client", self.client);
+        line.origin("client", self.client);
         line.text("method", self.method);
         if let Some(host) = self.host {
             line.bytes("host", host);
@@ -106,7 +106,7 @@ impl RequestLine<'_> {
         }
         line.maybe("operation", self.operation);
         line.maybe("repository", self.repository);
-        line.text("decision", self.decision.as_str());
+        line.word("decision", self.decision.as_str());
         line.number("status", self.status.into());
         line.maybe("upstream", self.upstream);
         if let Some(time) = self.upstream_time {

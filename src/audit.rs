@@ -74,7 +74,7 @@ impl AuditLine<'_> {
     pub fn write(&self, buf: &mut Vec<u8>, style: Style) {
         let mut line = Line::begin(buf, style, LONGEST, self.time, "audit");
         line.text("request_id", self.request_id);
-        line.text(
+        line.word(
             "event",
             match self.event {
                 Event::Decision => "decision",
@@ -82,7 +82,7 @@ impl AuditLine<'_> {
                 Event::Login => "login",
             },
         );
-        line.plain("client", self.client);
+        line.origin("client", self.client);
         match self.caller {
             Caller::Anonymous => line.none("subject"),
             Caller::Known(subject) => {
@@ -98,7 +98,7 @@ impl AuditLine<'_> {
         line.maybe("requested", self.requested);
         line.maybe("granted", self.granted);
         line.maybe("token_id", self.token_id);
-        line.text(
+        line.word(
             "result",
             match self.result {
                 Result::Allowed => "allowed",

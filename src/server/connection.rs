@@ -122,7 +122,7 @@ pub struct ConnectionInfo {
 }
 
 /// Serves a connection until it ends, and closes it so that the client can read the last answer. The service is made once it is known
-/// who the client is.
+/// who the client is, and again after a time of silence.
 ///
 /// While the gateway leaves, the next answer says that it is the last. A drain closes it at once when it is idle, else after the
 /// current requests. A cut drops it; a response that is under way is then reset, never ended as if it were whole.
@@ -134,7 +134,7 @@ pub async fn serve<M, S, B>(
     settings: Arc<ConnectionSettings>,
     mut shutdown: ShutdownWatch,
 ) where
-    M: FnOnce(&ConnectionInfo) -> S,
+    M: Fn(&ConnectionInfo) -> S,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
@@ -155,7 +155,7 @@ async fn serve_to_the_end<M, S, B>(
     settings: &ConnectionSettings,
     shutdown: &mut ShutdownWatch,
 ) where
-    M: FnOnce(&ConnectionInfo) -> S,
+    M: Fn(&ConnectionInfo) -> S,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
@@ -163,24 +163,27 @@ async fn serve_to_the_end<M, S, B>(
 {
     // Counts until the first request has come, whatever has to come before it.
     let deadline = tokio::time::Instant::now() + settings.header_timeout;
-    let Some(opened) = opening::open(stream, tls, settings, deadline, shutdown).await else { return };
+    // What is only for a moment has a place of its own, so that a connection which does nothing takes little.
+    let Some(opened) = Box::pin(opening::open(stream, tls, settings, deadline, shutdown)).await else { return };
     let Opened { mut channel, spoken, certificate } = opened;
     info.certificate = certificate;
     if let Some(metrics) = &settings.metrics {
         metrics.protocol(if spoken == Spoken::Http2 { Protocol::Http2 } else { Protocol::Http1 });
     }
-    let service = make_service(&info);
+    let make_service = || make_service(&info);
     let end = match (spoken, &settings.http2) {
-        (Spoken::Http2, Some(http2)) => http2::serve(&mut channel, service, settings, http2, deadline, shutdown).await,
-        _ => http1::serve(&mut channel, service, settings, deadline, shutdown).await,
+        (Spoken::Http2, Some(http2)) => {
+            Box::pin(http2::serve(&mut channel, make_service(), settings, http2, deadline, shutdown)).await
+        }
+        _ => http1::serve(&mut channel, make_service, settings, deadline, shutdown).await,
     };
     match end {
         End::Idle => channel.close().await,
-        End::Answered => linger::close(channel, settings.linger).await,
-        End::Faulted => linger::close(channel, settings.linger.brief()).await,
+        End::Answered => Box::pin(linger::close(channel, settings.linger)).await,
+        End::Faulted => Box::pin(linger::close(channel, settings.linger.brief())).await,
         End::SlowHead => {
             channel.last_word(HEAD_TOO_SLOW);
-            linger::close(channel, settings.linger).await;
+            Box::pin(linger::close(channel, settings.linger)).await;
         }
         End::Broken => {}
     }

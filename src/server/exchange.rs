@@ -83,10 +83,10 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// A request that has just come.
-    pub(crate) fn new(log: LogWriter, metrics: Metrics, peer: Peer, method: Method) -> Self {
+    /// A request that has just come, where it stays.
+    pub(crate) fn new(log: LogWriter, metrics: Metrics, peer: Peer, method: Method) -> Box<Self> {
         metrics.request_begun();
-        Self {
+        Box::new(Self {
             log,
             metrics,
             began: SystemTime::now(),
@@ -119,7 +119,7 @@ impl Exchange {
             status: StatusCode::OK,
             sent: 0,
             whole: false,
-        }
+        })
     }
 
     /// Names the operation of a request that is none of the registry's.
@@ -212,12 +212,12 @@ impl Exchange {
     }
 
     /// Binds the line to the life of the response.
-    pub(crate) fn follow(mut self, response: Response<ResponseBody>) -> Response<FollowedBody> {
+    pub(crate) fn follow(mut self: Box<Self>, response: Response<ResponseBody>) -> Response<FollowedBody> {
         self.status = response.status();
         response.map(|inner| {
             // The answer to a HEAD is whole without its body.
             self.whole = inner.is_end_stream() || self.method == Method::HEAD;
-            FollowedBody { inner, exchange: Box::new(self) }
+            FollowedBody { inner, exchange: self }
         })
     }
 }

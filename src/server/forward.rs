@@ -87,7 +87,7 @@ pub(crate) async fn forward(
     let unfit = |unfit| Failure::from(plan.explain(unfit));
     let body = match &settings.spool {
         Some(spool) if !body.is_end_stream() => {
-            let kept = spool::keep(body, spool, settings.body_idle_timeout).await;
+            let kept = Box::pin(spool::keep(body, spool, settings.body_idle_timeout)).await;
             kept.map_err(|error| verdict.as_ref().and_then(Verdict::unfit).map_or_else(|| error.into(), unfit))?
         }
         _ => body,
@@ -134,7 +134,7 @@ pub(crate) async fn forward(
     }
     let response = answered?;
     if let Some(mut verdict) = verdict.filter(|_| Plan::says_stored(response.status())) {
-        let decided = route.upstream.while_moving(&progress, verdict.decided()).await?;
+        let decided = Box::pin(route.upstream.while_moving(&progress, verdict.decided())).await?;
         decided.ok_or_else(|| unframed(passage, ResponseFramingError::Premature))?.map_err(unfit)?;
     }
     if response.status() == StatusCode::UNAUTHORIZED && !passage.is_public() {

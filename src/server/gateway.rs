@@ -87,13 +87,12 @@ impl tower::Service<Request<Incoming>> for Gateway {
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let gateway = self.clone();
-        Box::pin(async move { Ok(gateway.serve(request).await) })
+        Box::pin(self.clone().serve(request))
     }
 }
 
 impl Gateway {
-    async fn serve(self, request: Request<Incoming>) -> Response<FollowedBody> {
+    async fn serve(self, request: Request<Incoming>) -> Result<Response<FollowedBody>, Infallible> {
         let state = self.shared.state.load_full();
         let (head, body) = request.into_parts();
         let framing = headers::check_framing(&head.uri, head.version, &head.headers);
@@ -131,7 +130,7 @@ impl Gateway {
             // The client may still be sending: it is told to stop, and the connection lingers until it has read this.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        exchange.follow(response)
+        Ok(exchange.follow(response))
     }
 
     async fn answer(
@@ -142,26 +141,38 @@ impl Gateway {
         host: HeaderValue,
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, Failure> {
-        let is_short = head.uri.path_and_query().is_none_or(|target| target.as_str().len() <= state.max_target);
-        if is_short
+        if !is_too_long(state, &head)
             && self.serves == Serves::Everything
             && let Some(presented) = self.recall(state, &head, exchange)
             && let Some(passage) = authorize::known(state, &head, &presented, exchange)
         {
             return self.allowed(state, &passage, &presented, (head, body, host), exchange).await;
         }
+        // What is larger than the short way has a place of its own, so that nobody has to carry it along.
+        Box::pin(self.parse(state, head, body, host, exchange)).await
+    }
+
+    /// The long way, on which a request is parsed and judged.
+    async fn parse(
+        &self,
+        state: &State,
+        head: request::Parts,
+        body: Incoming,
+        host: HeaderValue,
+        exchange: &mut Exchange,
+    ) -> Result<Response<ResponseBody>, Failure> {
         // Until it is parsed; the log escapes whatever it is.
         head.uri.path().clone_into(&mut exchange.path);
         if matches!(head.method, Method::CONNECT | Method::TRACE) {
             return Err(Failure::Method);
         }
-        if !is_short {
+        if is_too_long(state, &head) {
             return Err(Failure::TargetTooLong { limit: state.max_target });
         }
         let path = RequestPath::parse(head.uri.path()).map_err(RouteError::from)?;
         path.as_str().clone_into(&mut exchange.path);
         if path.as_str() == state.token_path {
-            return self.issue(state, &head, body, exchange).await;
+            return Box::pin(self.issue(state, &head, body, exchange)).await;
         }
         if path.as_str() == JWKS_PATH {
             return keys(state, &head.method, exchange);
@@ -176,9 +187,9 @@ impl Gateway {
         let way = Way { state, route, path, head, body, host };
         match (standing, route.auth) {
             (Standing::Closed, _) => Err(Failure::NoRoute),
-            (Standing::Public, _) | (_, RouteAuth::Public) => self.public(way, exchange).await,
+            (Standing::Public, _) | (_, RouteAuth::Public) => Box::pin(self.public(way, exchange)).await,
             (Standing::Judged, RouteAuth::Registry) => self.registry(way, exchange).await,
-            (Standing::Judged, RouteAuth::Api) => self.api(way, exchange).await,
+            (Standing::Judged, RouteAuth::Api) => Box::pin(self.api(way, exchange)).await,
         }
     }
 
@@ -229,7 +240,7 @@ impl Gateway {
         let passage = authorize::operation(&way, operation, &asks, &presented, exchange)?;
         exchange.decision = Decision::Allowed;
         let Way { head, body, host, .. } = way;
-        self.allowed(state, &passage, &presented, (head, body, host), exchange).await
+        Box::pin(self.allowed(state, &passage, &presented, (head, body, host), exchange)).await
     }
 
     /// A request that the registry may get.
@@ -242,7 +253,7 @@ impl Gateway {
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, Failure> {
         if let Some(newcomers) = &passage.route.newcomers {
-            newcomers.introduce(presented.caller(), presented.service(state)).await?;
+            Box::pin(newcomers.introduce(presented.caller(), presented.service(state))).await?;
         }
         let issued = presented.issued_at().filter(|_| passing(presented, passage, &host));
         self.onward(state, passage, issued, (head, body, host), exchange).await
@@ -282,6 +293,10 @@ impl Gateway {
         let permitted = Permitted { passage, head, body, host, issued, worker: self.worker };
         forward::forward(state, permitted, exchange).await
     }
+}
+
+fn is_too_long(state: &State, head: &request::Parts) -> bool {
+    head.uri.path_and_query().is_some_and(|target| target.as_str().len() > state.max_target)
 }
 
 /// What a request on a route is counted as, as far as that is known before its operation is.

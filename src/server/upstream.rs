@@ -130,7 +130,7 @@ impl Upstream {
     pub(crate) async fn enter(&self, who: impl FnOnce() -> CallerKey) -> Result<Option<Permit>, UpstreamError> {
         let Some(bound) = &self.bound else { return Ok(None) };
         let waiting = self.settings.metrics.waits();
-        let entered = bound.enter(who()).await;
+        let entered = Box::pin(bound.enter(who())).await;
         drop(waiting);
         let entered = entered.map_err(|why| {
             let (name, BoundSettings { at_once, queue, timeout }) = (Arc::clone(&self.settings.name), bound.settings());
@@ -213,7 +213,7 @@ impl Upstream {
             }
             metrics.retried(Retry::Stale);
         }
-        let link = match endpoint.connect(worker).await {
+        let link = match Box::pin(endpoint.connect(worker)).await {
             Ok(link) => link,
             Err(error) => return failed(error, Some(request)),
         };
@@ -286,7 +286,7 @@ impl Upstream {
         tokio::select! {
             biased;
             came = &mut awaited => Ok(came),
-            stage = progress.stalled(body_idle_timeout, response_timeout) => Err(match stage {
+            stage = Box::pin(progress.stalled(body_idle_timeout, response_timeout)) => Err(match stage {
                 Stage::Done => UpstreamError::ResponseTimeout { at: at(), limit: response_timeout },
                 Stage::ClientIsSlow => UpstreamError::ClientStalled { limit: body_idle_timeout },
                 Stage::UpstreamIsBusy => UpstreamError::Stalled { at: at(), limit: body_idle_timeout },

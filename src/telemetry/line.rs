@@ -1,8 +1,11 @@
 //! One line of a log: fields in order, in JSON or for eyes, with everything escaped that could look like something else.
 
-use std::fmt::Display;
+use std::cell::Cell;
 use std::io::Write;
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::subject::Origin;
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,15 +104,35 @@ impl<'a> Line<'a> {
         digits(self.buf, micros % 1000, 3);
     }
 
-    /// Something of ours whose text needs no escapes, such as an IP address.
-    pub fn plain(&mut self, key: &'static str, value: impl Display) {
+    /// A word of ours, which needs no escapes.
+    pub fn word(&mut self, key: &'static str, value: &'static str) {
+        self.plain(key, |buf| buf.extend_from_slice(value.as_bytes()));
+    }
+
+    /// Where a request comes from.
+    pub fn origin(&mut self, key: &'static str, value: Origin) {
+        self.plain(key, |buf| match value {
+            Origin::Ip(IpAddr::V4(address)) => {
+                let [first, others @ ..] = address.octets();
+                digits(buf, first.into(), 1);
+                for octet in others {
+                    buf.push(b'.');
+                    digits(buf, octet.into(), 1);
+                }
+            }
+            // Writing to a vector cannot fail.
+            other => drop(write!(buf, "{other}")),
+        });
+    }
+
+    /// Something of ours whose text needs no escapes.
+    fn plain(&mut self, key: &'static str, write: impl FnOnce(&mut Vec<u8>)) {
         self.key(key);
         let quote = self.style == Style::Json;
         if quote {
             self.buf.push(b'"');
         }
-        // Writing to a vector cannot fail.
-        let _ = write!(self.buf, "{value}");
+        write(self.buf);
         if quote {
             self.buf.push(b'"');
         }
@@ -152,7 +175,9 @@ impl<'a> Line<'a> {
     fn quoted(&mut self, value: &str) {
         let shown = cut(value, self.longest);
         self.buf.push(b'"');
-        if shown.bytes().all(|b| matches!(b, b' '..=b'~') && b != b'"' && b != b'\\') {
+        // Without an early end many bytes are looked at at once.
+        let is_plain = |ok, b: u8| ok & matches!(b, b' '..=b'~') & (b != b'"') & (b != b'\\');
+        if shown.bytes().fold(true, is_plain) {
             self.buf.extend_from_slice(shown.as_bytes());
         } else {
             shown.chars().for_each(|c| escaped(self.buf, c));
@@ -203,7 +228,27 @@ fn unicode_escape(buf: &mut Vec<u8>, c: char) {
 /// RFC 3339 in UTC with milliseconds. What lies before 1970 or after 9999 is shown as those ends.
 pub(super) fn timestamp(buf: &mut Vec<u8>, time: SystemTime) {
     const LAST: Duration = Duration::new(253_402_300_799, 999_000_000);
+    thread_local! {
+        /// The last second, and its text: most lines are written in the same one as the line before.
+        static SECOND: Cell<(u64, [u8; 20])> = const { Cell::new((u64::MAX, [0; 20])) };
+    }
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default().min(LAST);
+    let (second, text) = SECOND.get();
+    if second == since.as_secs() {
+        buf.extend_from_slice(&text);
+    } else {
+        let begin = buf.len();
+        seconds(buf, since);
+        if let Some(text) = buf.get(begin..).and_then(|text| text.try_into().ok()) {
+            SECOND.set((since.as_secs(), text));
+        }
+    }
+    digits(buf, u64::from(since.subsec_millis()), 3);
+    buf.push(b'Z');
+}
+
+/// The time of day and the date, to the dot before the milliseconds.
+fn seconds(buf: &mut Vec<u8>, since: Duration) {
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     let (year, month, day) = civil(days);
     digits(buf, year, 4);
@@ -218,8 +263,6 @@ pub(super) fn timestamp(buf: &mut Vec<u8>, time: SystemTime) {
     buf.push(b':');
     digits(buf, second % 60, 2);
     buf.push(b'.');
-    digits(buf, u64::from(since.subsec_millis()), 3);
-    buf.push(b'Z');
 }
 
 /// Year, month and day of a number of days since 1970, counted in years that begin in March, so that the leap day is the
@@ -256,7 +299,7 @@ mod tests {
     use time::OffsetDateTime;
     use time::format_description::well_known::Rfc3339;
 
-    use super::{Line, Style};
+    use super::{Line, Origin, Style};
 
     fn line(style: Style, longest: usize, fill: impl FnOnce(&mut Line<'_>)) -> String {
         let mut buf = Vec::new();
@@ -277,7 +320,8 @@ mod tests {
             line.number("zero", 0);
             line.number("most", u64::MAX);
             line.millis("ms", Duration::from_micros(12_005));
-            line.plain("ip", std::net::Ipv4Addr::LOCALHOST);
+            line.origin("ip", Origin::Ip(std::net::Ipv4Addr::LOCALHOST.into()));
+            line.word("own", "yes");
             line.list("list", ["a", "b c"].into_iter());
             line.list("empty", std::iter::empty());
         };
@@ -285,12 +329,12 @@ mod tests {
             line(Style::Json, 100, fill),
             "{\"time\":\"1970-01-01T00:00:01.234Z\",\"kind\":\"test\",\"word\":\"a/b:c\",\"words\":\"a b\",\"dash\":\"-\",\
              \"nobody\":null,\"zero\":0,\"most\":18446744073709551615,\"ms\":12.005,\"ip\":\"127.0.0.1\",\
-             \"list\":[\"a\",\"b c\"],\"empty\":[]}\n"
+             \"own\":\"yes\",\"list\":[\"a\",\"b c\"],\"empty\":[]}\n"
         );
         assert_eq!(
             line(Style::Human, 100, fill),
             "1970-01-01T00:00:01.234Z test word=a/b:c words=\"a b\" dash=\"-\" nobody=- zero=0 \
-             most=18446744073709551615 ms=12.005 ip=127.0.0.1 list=[\"a\",\"b c\"] empty=[]\n"
+             most=18446744073709551615 ms=12.005 ip=127.0.0.1 own=yes list=[\"a\",\"b c\"] empty=[]\n"
         );
     }
 

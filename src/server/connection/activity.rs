@@ -7,8 +7,8 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::rt;
@@ -23,6 +23,10 @@ pub(crate) struct Activity {
     arrived: AtomicBool,
     draining: AtomicBool,
     moved: AtomicBool,
+    /// Something waits to be taken by the client.
+    unsent: AtomicBool,
+    /// Until when it may be idle, once that has lasted for long enough to be parked.
+    parking: Mutex<Option<Instant>>,
     requests: AtomicU64,
 }
 
@@ -35,6 +39,19 @@ impl Activity {
     /// The socket has written something.
     pub(crate) fn bytes_left(&self) {
         self.moved.store(true, Relaxed);
+    }
+
+    /// Whether the client has to take something before more can be written.
+    pub(crate) fn unsent(&self, is_unsent: bool) {
+        self.unsent.store(is_unsent, Relaxed);
+    }
+
+    /// Until when it may be idle, where it is worth parking: it has been idle for a while, and nothing waits to be sent.
+    pub(crate) fn parking_until(&self) -> Option<Instant> {
+        if !self.is_idle() || self.unsent.load(Relaxed) {
+            return None;
+        }
+        *self.parking()
     }
 
     /// Whether it has written something since this was asked last.
@@ -67,8 +84,13 @@ impl Activity {
         self.requests.fetch_add(1, Relaxed) + 1
     }
 
+    fn parking(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.parking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn wait_for_head(&self) {
         self.arrived.store(false, Relaxed);
+        *self.parking() = None;
         self.waiting.store(true, Relaxed);
     }
 
@@ -77,12 +99,23 @@ impl Activity {
     }
 }
 
+/// The first head that a timer is asked about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum FirstHead {
+    /// It must have come by then: a client that has just connected has a request to send; only later ones may take their time.
+    Due(Instant),
+    /// It may begin until then.
+    Idle(Instant),
+}
+
+/// How long a connection is idle before it is parked: longer than a client takes from one request to the next.
+const PARK_AFTER: Duration = Duration::from_secs(1);
+
 /// The timer of one connection.
 #[derive(Debug)]
 pub(crate) struct HeadTimer {
     activity: Arc<Activity>,
-    /// When the first head must have come.
-    first_head: Instant,
+    first_head: FirstHead,
     header_timeout: Duration,
     idle_timeout: Duration,
     used: AtomicBool,
@@ -91,24 +124,30 @@ pub(crate) struct HeadTimer {
 
 impl HeadTimer {
     pub(crate) fn new(
-        activity: Arc<Activity>,
-        first_head: Instant,
+        activity: &Arc<Activity>,
+        first_head: FirstHead,
         header_timeout: Duration,
         idle_timeout: Duration,
     ) -> Self {
+        let activity = Arc::clone(activity);
         Self { activity, first_head, header_timeout, idle_timeout, used: AtomicBool::new(false), alarm: Arc::default() }
     }
 
     fn wait(&self) -> Pin<Box<dyn rt::Sleep>> {
         self.activity.wait_for_head();
-        // A client that has just connected has a request to send; only later ones may take their time.
-        let kept_alive = self.used.swap(true, Relaxed);
+        let now = Instant::now();
+        let (deadline, head_begun) = match self.first_head {
+            _ if self.used.swap(true, Relaxed) => (now + self.idle_timeout, false),
+            FirstHead::Due(deadline) => (deadline, true),
+            FirstHead::Idle(deadline) => (deadline, false),
+        };
         Box::pin(HeadDeadline {
             activity: Arc::clone(&self.activity),
             alarm: Arc::clone(&self.alarm),
-            deadline: if kept_alive { Instant::now() + self.idle_timeout } else { self.first_head },
+            deadline,
+            park_at: (!head_begun).then(|| now + PARK_AFTER),
             header_timeout: self.header_timeout,
-            head_begun: !kept_alive,
+            head_begun,
         })
     }
 }
@@ -129,6 +168,8 @@ struct HeadDeadline {
     activity: Arc<Activity>,
     alarm: Arc<Mutex<Alarm>>,
     deadline: Instant,
+    /// When it has been idle for long enough to be parked.
+    park_at: Option<Instant>,
     header_timeout: Duration,
     head_begun: bool,
 }
@@ -145,8 +186,15 @@ impl Future for HeadDeadline {
         if !this.head_begun && this.activity.is_within_head() {
             this.head_begun = true;
             this.deadline = Instant::now() + this.header_timeout;
+            this.park_at = None;
         }
-        this.alarm.lock().unwrap_or_else(PoisonError::into_inner).poll(cx, this.deadline)
+        let mut alarm = this.alarm.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(park_at) = this.park_at.filter(|park_at| *park_at < this.deadline) {
+            ready!(alarm.poll(cx, park_at));
+            this.park_at = None;
+            *this.activity.parking() = Some(this.deadline);
+        }
+        alarm.poll(cx, this.deadline)
     }
 }
 

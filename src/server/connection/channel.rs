@@ -16,6 +16,8 @@ use super::socket::Socket;
 pub(crate) struct Channel {
     io: Io,
     activity: Arc<Activity>,
+    /// What was read and put back.
+    unread: Vec<u8>,
     eof: bool,
     failed: bool,
 }
@@ -37,7 +39,7 @@ impl Channel {
     }
 
     fn new(io: Io) -> Self {
-        Self { io, activity: Arc::default(), eof: false, failed: false }
+        Self { io, activity: Arc::default(), unread: Vec::new(), eof: false, failed: false }
     }
 
     /// What is done with it.
@@ -51,6 +53,19 @@ impl Channel {
             Io::Plain(socket) => socket,
             Io::Tls(stream) => stream.get_mut().0,
         }
+    }
+
+    /// Puts back what was read: it is read next.
+    pub(crate) fn unread(&mut self, bytes: &[u8]) {
+        self.unread.splice(..0, bytes.iter().copied());
+    }
+
+    /// Waits until there is something to read, or the end.
+    pub(crate) async fn readable(&mut self) -> io::Result<()> {
+        if !self.unread.is_empty() {
+            return Ok(());
+        }
+        self.socket().readable().await
     }
 
     /// Whether the client has said that it will send nothing more.
@@ -95,6 +110,7 @@ impl Channel {
         if matches!(outcome, Poll::Ready(Ok(_))) {
             self.activity.bytes_left();
         }
+        self.activity.unsent(outcome.is_pending());
         self.noted(outcome)
     }
 
@@ -120,6 +136,13 @@ impl io::Write for AtOnce<'_> {
 impl AsyncRead for Channel {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if !this.unread.is_empty() {
+            let length = this.unread.len().min(buf.remaining());
+            buf.put_slice(&this.unread[..length]);
+            this.unread.drain(..length);
+            this.activity.bytes_arrived();
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let mut outcome = match &mut this.io {
             Io::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
@@ -178,6 +201,8 @@ impl AsyncWrite for Channel {
             Io::Plain(socket) => Pin::new(socket).poll_flush(cx),
             Io::Tls(stream) => Pin::new(stream).poll_flush(cx),
         };
+        // Of what TLS has taken, some may not have been written yet.
+        this.activity.unsent(outcome.is_pending());
         this.noted(outcome)
     }
 

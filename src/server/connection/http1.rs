@@ -16,10 +16,10 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tower_service::Service;
 
-use super::activity::{Activity, HeadTimer};
+use super::activity::{Activity, FirstHead, HeadTimer};
 use super::channel::Channel;
 use super::{ConnectionSettings, DEFAULT_MAX_HEADERS, End};
 use crate::server::shutdown::ShutdownWatch;
@@ -28,9 +28,12 @@ use crate::server::shutdown::ShutdownWatch;
 const MAX_BUFFER: usize = 128 * 1024;
 
 /// Answers requests until there are no more to come. The head of the first must have come by `first_head`.
+///
+/// A connection that is idle for a while is parked: all that is kept of it is the socket, until there is something to read. Its service
+/// is then made anew.
 pub(super) async fn serve<S, B>(
     channel: &mut Channel,
-    service: S,
+    make_service: impl Fn() -> S,
     settings: &ConnectionSettings,
     first_head: Instant,
     shutdown: &mut ShutdownWatch,
@@ -42,12 +45,6 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let activity = Arc::clone(channel.activity());
-    let service = LastAnswers {
-        inner: TowerToHyperService::new(service),
-        activity: Arc::clone(&activity),
-        most: settings.requests_per_connection,
-    };
-    let mut connection = http1(settings, &activity, first_head).serve_connection(TokioIo::new(channel), service);
     let mut told_to_end = pin!(async {
         shutdown.leaving().await;
         activity.drain();
@@ -55,30 +52,88 @@ where
         // One turn for the runtime to hear of what the kernel holds already: those requests deserve their answers.
         tokio::task::yield_now().await;
     });
-    let (mut ending, mut told) = (false, false);
-    let result = poll_fn(|cx| {
-        ending = ending || told_to_end.as_mut().poll(cx).is_ready();
-        let outcome = Pin::new(&mut connection).poll(cx);
-        if outcome.is_ready() || told || !ending || activity.is_within_head() {
-            return outcome;
+    let mut ending = false;
+    let mut head = FirstHead::Due(first_head);
+    loop {
+        let service = LastAnswers {
+            inner: TowerToHyperService::new(make_service()),
+            activity: Arc::clone(&activity),
+            most: settings.requests_per_connection,
+        };
+        let timer = HeadTimer::new(&activity, head, settings.header_timeout, settings.idle_timeout);
+        // Of its own, so that nothing of it is left while the connection is parked.
+        let turn =
+            Box::pin(turn(channel, service, http1(settings, timer), &activity, &mut ending, told_to_end.as_mut()));
+        let idle_until = match turn.await {
+            Turn::Ended(end) => return end,
+            Turn::Parked(idle_until) => idle_until,
+        };
+        tokio::select! {
+            biased;
+            // Whatever it is, it is read where requests are.
+            _ = channel.readable() => {}
+            () = told_to_end.as_mut(), if !ending => ending = true,
+            () = sleep_until(idle_until) => return End::Idle,
         }
-        told = true;
-        Pin::new(&mut connection).graceful_shutdown();
-        Pin::new(&mut connection).poll(cx)
+        head = FirstHead::Idle(idle_until);
+    }
+}
+
+/// What became of a connection.
+enum Turn {
+    Ended(End),
+    /// It is idle, and nothing is lost by forgetting all but the socket; it may stay so until then.
+    Parked(Instant),
+}
+
+/// Serves it until it ends, or is worth parking.
+async fn turn<S, B>(
+    channel: &mut Channel,
+    service: LastAnswers<S>,
+    http: http1::Builder,
+    activity: &Activity,
+    ending: &mut bool,
+    mut told_to_end: Pin<&mut impl Future<Output = ()>>,
+) -> Turn
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let mut connection = http.serve_connection(TokioIo::new(channel), service);
+    let mut told = false;
+    let result = poll_fn(|cx| {
+        *ending = *ending || told_to_end.as_mut().poll(cx).is_ready();
+        let outcome = Pin::new(&mut connection).poll(cx);
+        if outcome.is_ready() {
+            return outcome.map(Some);
+        }
+        if *ending && !told && !activity.is_within_head() {
+            told = true;
+            Pin::new(&mut connection).graceful_shutdown();
+            return Pin::new(&mut connection).poll(cx).map(Some);
+        }
+        if activity.parking_until().is_some() && !*ending { Poll::Ready(None) } else { Poll::Pending }
     })
     .await;
 
-    let end = end_of(&result, &activity);
+    let Some(result) = result else {
+        let idle_until = activity.parking_until();
+        let parts = connection.into_parts();
+        parts.io.into_inner().unread(&parts.read_buf);
+        return Turn::Parked(idle_until.unwrap_or_else(Instant::now));
+    };
+    let end = end_of(&result, activity);
     if let Err(error) = &result {
         tracing::debug!(%error, ?end, "connection ended early");
     }
-    end
+    Turn::Ended(end)
 }
 
-fn http1(settings: &ConnectionSettings, activity: &Arc<Activity>, first_head: Instant) -> http1::Builder {
+fn http1(settings: &ConnectionSettings, timer: HeadTimer) -> http1::Builder {
     let mut http = http1::Builder::new();
-    let activity = Arc::clone(activity);
-    http.timer(HeadTimer::new(activity, first_head, settings.header_timeout, settings.idle_timeout))
+    http.timer(timer)
         // Only that there is a time-out: how long it is, the timer decides.
         .header_read_timeout(settings.idle_timeout)
         // A client that ends its side has given up: that is how an abandoned request is noticed.

@@ -53,6 +53,14 @@ impl Socket {
         &self.ahead
     }
 
+    /// Waits until there is something to read, or the end.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        if self.taken < self.ahead.len() {
+            return Ok(());
+        }
+        self.stream.readable().await
+    }
+
     /// Whether the client has said that it will send nothing more.
     pub(crate) fn saw_eof(&self) -> bool {
         self.eof
