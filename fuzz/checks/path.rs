@@ -1,8 +1,8 @@
 //! From a request line to an operation: the input is a method, a blank, a path, and a query behind the first `?`.
 
 use http::Method;
-use tidegate::registry::path::{RequestPath, is_at_or_below, is_of_registry};
-use tidegate::registry::query::Query;
+use tidegate::registry::path::{MAX_PATH, RequestPath, is_at_or_below, is_of_registry};
+use tidegate::registry::query::{MAX_QUERY, Query};
 use tidegate::registry::{MARKER, Operation, OperationAction};
 
 /// Holds what would go upstream against what came.
@@ -28,7 +28,10 @@ pub fn check(data: &[u8]) {
 fn is_inverse(query: &Query) {
     let printed = query.to_string();
     assert!(printed.bytes().all(|byte| byte.is_ascii_graphic() && !b"#\"<>\\^`{|}".contains(&byte)), "{printed}");
-    assert_eq!(Query::parse(Some(&printed)).as_ref(), Ok(query), "{printed}");
+    // With escapes it may be longer than what is let in.
+    if printed.len() <= MAX_QUERY {
+        assert_eq!(Query::parse(Some(&printed)).as_ref(), Ok(query), "{printed}");
+    }
 }
 
 /// There is one spelling of a path, with nothing in it that two servers read in two ways.
@@ -39,9 +42,11 @@ fn is_plain(path: &RequestPath, raw: &str) {
     assert!(path.segments().all(|segment| !matches!(segment.split(';').next(), Some("." | ".."))), "{decoded:?}");
     assert_eq!(decoded.matches('/').count(), raw.matches('/').count(), "no slash comes from an escape");
     assert!(encoded.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#;\"<>\\^`{|}".contains(&byte)), "{encoded}");
-    let again = RequestPath::parse(&encoded);
-    assert_eq!(again.as_ref(), Ok(path), "{encoded}");
-    assert_eq!(again.map(|path| path.encoded()), Ok(encoded));
+    if encoded.len() <= MAX_PATH {
+        let again = RequestPath::parse(&encoded);
+        assert_eq!(again.as_ref(), Ok(path), "{encoded}");
+        assert_eq!(again.map(|path| path.encoded()), Ok(encoded));
+    }
 }
 
 /// What goes upstream is where the request was: neither beside its repository nor outside of the registry's paths.
