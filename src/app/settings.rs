@@ -6,7 +6,6 @@ use std::sync::Arc;
 use crate::config::{Config, Limits, Listener};
 use crate::metrics::Metrics;
 use crate::server::connection::{ConnectionSettings, Http2Settings};
-use crate::server::linger::LingerSettings;
 use crate::server::listener::Secured;
 use crate::server::tls::{Tls, TlsSettings};
 use crate::server::{EntranceSettings, ThrottleSettings, TrustedProxies};
@@ -24,7 +23,6 @@ pub(super) fn connection_settings(config: &Config, metrics: &Metrics) -> Connect
             streams: u32::try_from(config.limits.h2_streams).unwrap_or(u32::MAX),
             resets: config.limits.h2_resets,
         }),
-        linger: LingerSettings::default(),
         metrics: Some(metrics.clone()),
         entrance: EntranceSettings {
             connections: config.limits.connections,
@@ -32,6 +30,7 @@ pub(super) fn connection_settings(config: &Config, metrics: &Metrics) -> Connect
             trusted_proxies: trusted_proxies(config),
             proxy_protocol: config.server.listen.iter().map(|listener| listener.proxy_protocol).collect(),
         },
+        ..ConnectionSettings::default()
     }
 }
 

@@ -49,6 +49,9 @@ pub struct ConnectionSettings {
     pub header_timeout: Duration,
     /// How long a kept-alive connection may be silent between two requests.
     pub idle_timeout: Duration,
+    /// How long a connection is silent before all but its socket is given up until there is something to read; longer than a client takes
+    /// from one request to the next, since that costs more than a request.
+    pub park_after: Duration,
     /// How long a client may take nothing of a response that is waiting for it.
     pub write_timeout: Duration,
     /// Header lines of one request; more are answered with 431.
@@ -72,6 +75,7 @@ impl Default for ConnectionSettings {
         Self {
             header_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(75),
+            park_after: Duration::from_secs(1),
             write_timeout: Duration::from_secs(60),
             max_headers: DEFAULT_MAX_HEADERS,
             max_header_size: 64 * 1024,
@@ -214,6 +218,8 @@ mod framing_tests;
 mod http2_limits_tests;
 #[cfg(test)]
 mod http2_tests;
+#[cfg(test)]
+mod parking_tests;
 #[cfg(test)]
 pub(crate) mod test_support;
 #[cfg(test)]

@@ -14,6 +14,7 @@ use std::time::Duration;
 use hyper::rt;
 use tokio::time::Instant;
 
+use super::ConnectionSettings;
 use crate::server::alarm::Alarm;
 
 /// What one connection is doing. Shared by the parts of one task, so the atomics only have to satisfy `Send`.
@@ -108,9 +109,6 @@ pub(crate) enum FirstHead {
     Idle(Instant),
 }
 
-/// How long a connection is idle before it is parked: longer than a client takes from one request to the next.
-const PARK_AFTER: Duration = Duration::from_secs(1);
-
 /// The timer of one connection.
 #[derive(Debug)]
 pub(crate) struct HeadTimer {
@@ -118,19 +116,22 @@ pub(crate) struct HeadTimer {
     first_head: FirstHead,
     header_timeout: Duration,
     idle_timeout: Duration,
+    park_after: Duration,
     used: AtomicBool,
     alarm: Arc<Mutex<Alarm>>,
 }
 
 impl HeadTimer {
-    pub(crate) fn new(
-        activity: &Arc<Activity>,
-        first_head: FirstHead,
-        header_timeout: Duration,
-        idle_timeout: Duration,
-    ) -> Self {
-        let activity = Arc::clone(activity);
-        Self { activity, first_head, header_timeout, idle_timeout, used: AtomicBool::new(false), alarm: Arc::default() }
+    pub(crate) fn new(activity: &Arc<Activity>, first_head: FirstHead, settings: &ConnectionSettings) -> Self {
+        Self {
+            activity: Arc::clone(activity),
+            first_head,
+            header_timeout: settings.header_timeout,
+            idle_timeout: settings.idle_timeout,
+            park_after: settings.park_after,
+            used: AtomicBool::new(false),
+            alarm: Arc::default(),
+        }
     }
 
     fn wait(&self) -> Pin<Box<dyn rt::Sleep>> {
@@ -145,7 +146,7 @@ impl HeadTimer {
             activity: Arc::clone(&self.activity),
             alarm: Arc::clone(&self.alarm),
             deadline,
-            park_at: (!head_begun).then(|| now + PARK_AFTER),
+            park_at: (!head_begun).then(|| now + self.park_after),
             header_timeout: self.header_timeout,
             head_begun,
         })

@@ -60,7 +60,7 @@ where
             activity: Arc::clone(&activity),
             most: settings.requests_per_connection,
         };
-        let timer = HeadTimer::new(&activity, head, settings.header_timeout, settings.idle_timeout);
+        let timer = HeadTimer::new(&activity, head, settings);
         // Of its own, so that nothing of it is left while the connection is parked.
         let turn =
             Box::pin(turn(channel, service, http1(settings, timer), &activity, &mut ending, told_to_end.as_mut()));
