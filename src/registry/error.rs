@@ -109,7 +109,11 @@ impl OciError {
 
     /// The body that holds this one error: `{"errors":[{"code","message","detail"?}]}`.
     pub fn to_body(&self) -> String {
-        serde_json::json!({ "errors": [self] }).to_string()
+        let code = self.code.as_str();
+        // A text, and what is JSON already, can always be written.
+        let text = |message: &str| serde_json::to_string(message).unwrap_or_default();
+        let detail = self.detail.as_ref().map_or_else(String::new, |detail| format!(",\"detail\":{detail}"));
+        format!("{{\"errors\":[{{\"code\":\"{code}\",\"message\":{}{detail}}}]}}", text(&self.message))
     }
 }
 

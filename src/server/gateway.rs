@@ -95,7 +95,8 @@ impl Gateway {
     async fn serve(self, request: Request<Incoming>) -> Result<Response<FollowedBody>, Infallible> {
         let state = self.shared.state.load_full();
         let (head, body) = request.into_parts();
-        let framing = headers::check_framing(&head.uri, head.version, &head.headers);
+        let framing =
+            headers::check_framing(&head.uri, head.version, &head.headers, |host| self.memory.knows_host(host));
         let host = framing.as_ref().ok().and_then(|host| host.to_str().ok()).unwrap_or_default();
         let scheme = |host: &str| state.names.for_host(host).scheme_str();
         let peer = Peer::new(self.peer, host, &head.headers, &state.trusted_proxies, scheme, &self.memory);
@@ -141,14 +142,14 @@ impl Gateway {
         host: HeaderValue,
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, Failure> {
+        // Each of both ways has a place of its own: what a short answer does not need is not carried along.
         if !is_too_long(state, &head)
             && self.serves == Serves::Everything
             && let Some(presented) = self.recall(state, &head, exchange)
             && let Some(passage) = authorize::known(state, &head, &presented, exchange)
         {
-            return self.allowed(state, &passage, &presented, (head, body, host), exchange).await;
+            return Box::pin(self.allowed(state, &passage, &presented, (head, body, host), exchange)).await;
         }
-        // What is larger than the short way has a place of its own, so that nobody has to carry it along.
         Box::pin(self.parse(state, head, body, host, exchange)).await
     }
 

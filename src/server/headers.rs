@@ -75,9 +75,12 @@ fn strip_nominated(headers: &mut HeaderMap) {
     if !headers.contains_key(CONNECTION) {
         return;
     }
+    // These nominate nothing that would not be removed anyway.
+    let usual = |value: &&HeaderValue| matches!(value.as_bytes(), b"keep-alive" | b"Keep-Alive" | b"close");
     let nominated: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
+        .filter(|value| !usual(value))
         .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
         .collect();
@@ -110,12 +113,21 @@ pub enum FramingError {
 }
 
 /// Checks what the HTTP parser lets through, and returns the host that the client addressed.
-pub(crate) fn check_framing(uri: &Uri, version: Version, headers: &HeaderMap) -> Result<HeaderValue, FramingError> {
+///
+/// `knows` says whether an authority was checked before.
+pub(crate) fn check_framing(
+    uri: &Uri,
+    version: Version,
+    headers: &HeaderMap,
+    knows: impl FnOnce(&str) -> bool,
+) -> Result<HeaderValue, FramingError> {
     let host = if version == Version::HTTP_2 { host_of_stream(uri, headers)? } else { only_host(headers)? };
     let text = host.to_str().map_err(|_| FramingError::BadHost)?;
     // The target of CONNECT is an authority without a scheme; it names no resource of ours, and is refused as what it is.
     let absolute = uri.authority().filter(|_| uri.scheme().is_some());
-    if !is_authority(text) || absolute.is_some_and(|authority| !authority.as_str().eq_ignore_ascii_case(text)) {
+    if !(knows(text) || is_authority(text))
+        || absolute.is_some_and(|authority| !authority.as_str().eq_ignore_ascii_case(text))
+    {
         return Err(FramingError::BadHost);
     }
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
@@ -277,7 +289,7 @@ mod tests {
     #[test]
     fn framing_is_checked() {
         let check = |uri: &str, headers: &[(&str, &str)]| {
-            check_framing(&uri.parse::<Uri>().unwrap(), Version::HTTP_11, &map(headers))
+            check_framing(&uri.parse::<Uri>().unwrap(), Version::HTTP_11, &map(headers), |_| false)
                 .map(|host| host.to_str().unwrap().to_owned())
         };
         assert_eq!(check("/v2/", &[("host", "a:5000")]), Ok("a:5000".to_owned()));
@@ -308,7 +320,7 @@ mod tests {
     #[test]
     fn a_stream_names_its_host_once() {
         let check = |uri: &str, headers: &[(&str, &str)]| {
-            check_framing(&uri.parse::<Uri>().unwrap(), Version::HTTP_2, &map(headers))
+            check_framing(&uri.parse::<Uri>().unwrap(), Version::HTTP_2, &map(headers), |_| false)
                 .map(|host| host.to_str().unwrap().to_owned())
         };
         assert_eq!(check("https://a:5000/v2/", &[]), Ok("a:5000".to_owned()));

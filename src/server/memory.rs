@@ -16,6 +16,12 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
+    /// Whether the last request was for this host.
+    pub(crate) fn knows_host(&self, host: &str) -> bool {
+        let last = self.description.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().is_some_and(|last| last.host() == host)
+    }
+
     /// The last description if it is still right, else the one that `make` makes now.
     pub(crate) fn description(
         &self,

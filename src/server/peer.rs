@@ -170,6 +170,11 @@ impl Peer {
 }
 
 impl Description {
+    /// The host that the client addressed: a valid one, or an empty text.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
     fn new(address: PeerAddr, client: Origin, host: &str, chain: Option<String>, scheme: &'static str) -> Self {
         let forwarded_for = match (&chain, address.ip()) {
             (Some(chain), Some(peer)) => format!("{chain}, {peer}"),

@@ -69,13 +69,6 @@ pub struct Upstream {
     bound: Option<Arc<Bound>>,
 }
 
-/// What became of a request at one address.
-struct Attempt {
-    outcome: Result<(Response<Incoming>, Link), UpstreamError>,
-    /// The request, where another address may get it: nothing of it was sent, or it does no harm twice.
-    again: Option<Request<RequestBody>>,
-}
-
 impl Upstream {
     /// Prepares an upstream, and reads the files of its `tls`; nothing is connected yet.
     pub fn new(settings: UpstreamSettings, workers: usize) -> Result<Arc<Self>, UpstreamTlsError> {
@@ -150,7 +143,7 @@ impl Upstream {
     pub(crate) async fn send(
         &self,
         worker: usize,
-        mut request: Request<RequestBody>,
+        request: Request<RequestBody>,
         permit: Option<Permit>,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let progress = Arc::clone(request.body().progress());
@@ -160,18 +153,21 @@ impl Upstream {
         }
         let mut tried = Tried::default();
         let mut endpoint = self.endpoints.next(&mut tried).ok_or_else(|| self.nowhere())?;
+        let mut request = Some(request);
         loop {
             let under_way = UnderWay::new(endpoint);
-            let Attempt { outcome, again } = self.attempt(endpoint, worker, request, &progress).await;
+            let outcome = self.attempt(endpoint, worker, &mut request, &progress).await;
             let failed = match &outcome {
                 Ok((response, _)) => is_of_gateways(response.status()),
                 Err(error) => error.is_of_upstream(),
             };
             if several && failed {
                 endpoint.failed();
-                if let Some((other, again)) = again.and_then(|again| Some((self.another(&mut tried)?, again))) {
+                if request.is_some()
+                    && let Some(other) = self.another(&mut tried)
+                {
                     self.settings.metrics.retried(why_again(&outcome));
-                    (endpoint, request) = (other, again);
+                    endpoint = other;
                     continue;
                 }
             } else if several && outcome.is_ok() {
@@ -186,46 +182,46 @@ impl Upstream {
     /// Sends a request to one address: over a kept connection, and once more over a new one if that was stale. That is any request of
     /// which nothing was written, GET and HEAD also when the connection ended without an answer, and over HTTP/2 what the peer says it
     /// has not looked at.
+    ///
+    /// The request is there again afterwards where another address may get it: nothing of it was sent, or it does no harm twice.
     async fn attempt(
         &self,
         endpoint: &Endpoint,
         worker: usize,
-        mut request: Request<RequestBody>,
+        request: &mut Option<Request<RequestBody>>,
         progress: &Arc<Progress>,
-    ) -> Attempt {
-        let failed = |error, again| Attempt { outcome: Err(error), again };
+    ) -> Result<(Response<Incoming>, Link), UpstreamError> {
         let metrics = &self.settings.metrics;
-        if let Some(link) = endpoint.kept(worker, !repeatable(&request)).await {
+        let harmless = request.as_ref().is_some_and(repeatable);
+        if let Some(link) = endpoint.kept(worker, !harmless).await {
             metrics.connected(metrics::Link::Kept);
-            let harmless = repeatable(&request);
-            let spare = harmless || link.is_http2() && request.body().is_end_stream();
-            let spare = spare.then(|| copy(&request, progress));
-            match self.exchange(endpoint, link, request, progress).await {
-                Ok(Exchange::Answered(response, link)) => {
-                    return Attempt { outcome: Ok((response, link)), again: spare.filter(repeatable) };
+            let is_empty = request.as_ref().is_some_and(|request| request.body().is_end_stream());
+            let spared = harmless || link.is_http2() && is_empty;
+            match self.exchange(endpoint, link, request, spared, progress).await? {
+                Exchange::Answered(response, link) => {
+                    *request = request.take().filter(repeatable);
+                    return Ok((response, link));
                 }
-                Ok(Exchange::Unsent(unsent)) => request = unsent,
-                Ok(Exchange::Unanswered(error)) => match spare {
-                    Some(spare) if harmless || http2::is_unprocessed(&error) => request = spare,
-                    _ => return failed(broken(endpoint, error, progress), None),
-                },
-                Err(error) => return failed(error, None),
+                Exchange::Unsent(unsent) => *request = Some(unsent),
+                Exchange::Unanswered(error) => {
+                    if request.is_none() || !(harmless || http2::is_unprocessed(&error)) {
+                        *request = None;
+                        return Err(broken(endpoint, error, progress));
+                    }
+                }
             }
             metrics.retried(Retry::Stale);
         }
-        let link = match Box::pin(endpoint.connect(worker)).await {
-            Ok(link) => link,
-            Err(error) => return failed(error, Some(request)),
-        };
+        let link = Box::pin(endpoint.connect(worker)).await?;
         metrics.connected(metrics::Link::New);
-        let spare = (self.endpoints.are_several() && repeatable(&request)).then(|| copy(&request, progress));
-        match self.exchange(endpoint, link, request, progress).await {
-            Ok(Exchange::Answered(response, link)) => Attempt { outcome: Ok((response, link)), again: spare },
-            Ok(Exchange::Unsent(unsent)) => {
-                failed(endpoint.refused(std::io::ErrorKind::ConnectionReset.into()), Some(unsent))
+        let spared = harmless && self.endpoints.are_several();
+        match self.exchange(endpoint, link, request, spared, progress).await? {
+            Exchange::Answered(response, link) => Ok((response, link)),
+            Exchange::Unsent(unsent) => {
+                *request = Some(unsent);
+                Err(endpoint.refused(std::io::ErrorKind::ConnectionReset.into()))
             }
-            Ok(Exchange::Unanswered(error)) => failed(broken(endpoint, error, progress), spare),
-            Err(error) => failed(error, None),
+            Exchange::Unanswered(error) => Err(broken(endpoint, error, progress)),
         }
     }
 
@@ -244,9 +240,13 @@ impl Upstream {
         &self,
         endpoint: &Endpoint,
         mut link: Link,
-        request: Request<RequestBody>,
-        progress: &Progress,
+        request: &mut Option<Request<RequestBody>>,
+        spared: bool,
+        progress: &Arc<Progress>,
     ) -> Result<Exchange, UpstreamError> {
+        let spare = request.as_ref().filter(|_| spared).map(|request| copy(request, progress));
+        // There is one whenever something is to be sent.
+        let Some(request) = std::mem::replace(request, spare) else { return Err(self.nowhere()) };
         let mut alarm = std::mem::take(link.alarm());
         let mut outcome = self.moving(|| endpoint.at(), progress, &mut alarm, link.exchange(request)).await;
         if let Ok(Exchange::Answered(_, link)) = &mut outcome {

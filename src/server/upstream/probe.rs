@@ -113,7 +113,7 @@ impl Upstream {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("tidegate/", env!("CARGO_PKG_VERSION"))));
         let link = endpoint.connect_alone().await.map_err(|error| error.to_string())?;
-        match self.exchange(endpoint, link, request, &progress).await {
+        match self.exchange(endpoint, link, &mut Some(request), false, &progress).await {
             Ok(Exchange::Answered(response, _)) if response.status().is_server_error() => {
                 Err(format!("{} answers {}", endpoint.shown(), response.status()))
             }
