@@ -31,21 +31,25 @@ def arguments():
     return parser.parse_args()
 
 
-def first_line(*command):
+def output_of(*command):
     done = subprocess.run(command, capture_output=True, text=True)
-    lines = (done.stdout + done.stderr).strip().splitlines()
-    return lines[0] if lines else ""
+    return (done.stdout + done.stderr).strip()
 
 
 def machine(site):
-    model = next((line.partition(":")[2].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
-    envoy = re.search(r"/(\d[\d.]*)/", subprocess.run([site.venv / "envoy", "--version"], capture_output=True, text=True).stdout)
-    return "\n".join([
-        f"- {model}, Linux {platform.release().split('-')[0]}; two cores are used",
-        f"- {first_line(site.tidegate_program, '--version')}; {first_line('rustc', '--version').split(' (')[0]}",
-        f"- {first_line('nginx', '-v').partition(': ')[2]}; HAProxy {first_line('haproxy', '-v').split()[2].split('-')[0]}; "
-        f"Envoy {envoy[1] if envoy else '?'}; Caddy {first_line(site.venv / 'caddy', 'version').split()[0]}",
-    ])
+    cpu = pathlib.Path("/proc/cpuinfo").read_text()
+    model = re.search(r"(?m)^model name\s*: *(.*)$", cpu)
+    envoy = re.search(r"/(\d[\d.]*)/", output_of(site.venv / "envoy", "--version"))
+    haproxy = output_of("haproxy", "-v").split()[2].partition("-")[0]
+    caddy = output_of(site.venv / "caddy", "version").split()[0]
+    return "\n".join(
+        [
+            f"- {model[1] if model else platform.machine()}; Linux {platform.release().partition('-')[0]}",
+            f"- {output_of(site.tidegate_program, '--version')}; {output_of('rustc', '--version').partition(' (')[0]}",
+            f"- {output_of('nginx', '-v').partition(': ')[2]}; HAProxy {haproxy}; Envoy {envoy[1] if envoy else '?'}; "
+            f"Caddy {caddy}",
+        ]
+    )
 
 
 def main():

@@ -1,7 +1,8 @@
 """A flood of wrong passwords, and log-ins with right ones beside it: flood.py PORT PATH SECONDS RATE USERS
 
-The wrong ones come from ever new addresses of 127.0.0.0/8, each with fewer attempts than are delayed; the right ones from 127.0.0.1,
-five a second, each user in turn, so that every password has left the memory of the gateway when it comes again. Prints one JSON object.
+The wrong ones come from ever new addresses of 127.0.0.0/8, each with fewer attempts than are delayed; the right ones
+from 127.0.0.1, five a second, each user in turn, so that every password has left the memory of the gateway when it
+comes again. Prints one JSON object.
 """
 
 import asyncio
@@ -22,8 +23,8 @@ async def ask(port, path, user, password, address):
     credentials = base64.b64encode(f"{user}:{password}".encode()).decode()
     reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
     try:
-        request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Basic {credentials}\r\nConnection: close\r\n\r\n"
-        writer.write(request.encode())
+        lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", f"Authorization: Basic {credentials}"]
+        writer.write("\r\n".join([*lines, "Connection: close", "", ""]).encode())
         answer = await asyncio.wait_for(reader.read(), 30)
         return int(answer.split(b" ", 2)[1]), time.perf_counter() - begun
     finally:
@@ -48,7 +49,13 @@ async def paced(rate, until, one):
 
 
 async def main():
-    port, path, seconds, rate, users = int(sys.argv[1]), sys.argv[2], float(sys.argv[3]), float(sys.argv[4]), int(sys.argv[5])
+    port, path, seconds, rate, users = (
+        int(sys.argv[1]),
+        sys.argv[2],
+        float(sys.argv[3]),
+        float(sys.argv[4]),
+        int(sys.argv[5]),
+    )
     wrong, right, latencies = collections.Counter(), collections.Counter(), []
 
     async def wrong_one(attempt):

@@ -59,7 +59,7 @@ def wrk(port, path=MANIFEST, *, seconds, authorization=None, connections=32, ref
 
 
 def h2load(port, *, seconds, authorization=None, tls=False, http1=False, connections=1, streams=1, rate=None, log=None):
-    """How many requests succeeded; with `rate`, at so many a second in all; with `log`, also their latencies in seconds."""
+    """How many requests succeeded; with `log`, the latencies of all in seconds. `rate`: so many a second."""
     command = ["h2load", "--duration", seconds, "--warm-up-time", "0", "--clients", connections]
     command += ["--max-concurrent-streams", streams, "--threads", 1]
     if http1:
@@ -163,7 +163,9 @@ def idle_connections(port, authorization, count, tls=False):
     request = head("GET", MANIFEST, port, authorization)
     connections = []
     for number in range(count):
-        plain = socket.create_connection(("127.0.0.1", port), timeout=30, source_address=(f"127.0.0.{2 + number // 500}", 0))
+        plain = socket.create_connection(
+            ("127.0.0.1", port), timeout=30, source_address=(f"127.0.0.{2 + number // 500}", 0)
+        )
         connection = context.wrap_socket(plain) if context else plain
         connections.append(connection)
         status = exchange(connection, request)

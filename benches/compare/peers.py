@@ -22,8 +22,18 @@ class Site:
         self.target = pathlib.Path(target)
         self.venv = pathlib.Path("target/compare-venv/bin").absolute()
         self.tidegate_program = self.target / "release/tidegate"
-        subprocess.run([self.venv / "python", "-B", pathlib.Path(__file__).with_name("tokens.py"), self.dir, ISSUER, SERVICE,
-                        str(tokens)], check=True)
+        subprocess.run(
+            [
+                self.venv / "python",
+                "-B",
+                pathlib.Path(__file__).with_name("tokens.py"),
+                self.dir,
+                ISSUER,
+                SERVICE,
+                str(tokens),
+            ],
+            check=True,
+        )
         self.token = self.dir.joinpath("token").read_text()
         self.token_of_many = self.dir.joinpath("token-of-many").read_text()
         self.tokens = self.dir / "tokens"
@@ -54,7 +64,12 @@ class Site:
 
     def _configure(self, name, **values):
         text = pathlib.Path(__file__).with_name("peers").joinpath(name).read_text()
-        values = {"dir": self.dir, "upstream": self.upstream_port, "user": "user root;" if os.getuid() == 0 else "", **values}
+        values = {
+            "dir": self.dir,
+            "upstream": self.upstream_port,
+            "user": "user root;" if os.getuid() == 0 else "",
+            **values,
+        }
         return re.sub(r"@(\w+)@", lambda match: str(values[match[1]]) if match[1] in values else match[0], text)
 
     def _write(self, name, text):
@@ -70,7 +85,9 @@ class Site:
 
     def nginx(self, large_buffers=False):
         port = free_port()
-        buffers = "proxy_buffer_size 64k; proxy_buffers 16 256k; proxy_busy_buffers_size 512k; client_body_buffer_size 256k;"
+        buffers = (
+            "proxy_buffer_size 64k; proxy_buffers 16 256k; proxy_busy_buffers_size 512k; client_body_buffer_size 256k;"
+        )
         text = self._configure("nginx.conf", port=port, buffers=buffers if large_buffers else "")
         path = self._write("nginx.conf", text)
         command = ["nginx", "-p", self.dir, "-e", self.dir / "nginx.log", "-c", path]
@@ -107,12 +124,21 @@ class Site:
         port = free_port()
         path = self._write("Caddyfile", self._configure("Caddyfile", port=port))
         command = [self.venv / "caddy", "run", "--adapter", "caddyfile", "--config", path]
-        environment = {"GOMAXPROCS": "1", "HOME": str(self.dir), "XDG_CONFIG_HOME": str(self.dir), "XDG_DATA_HOME": str(self.dir)}
+        environment = {
+            "GOMAXPROCS": "1",
+            "HOME": str(self.dir),
+            "XDG_CONFIG_HOME": str(self.dir),
+            "XDG_DATA_HOME": str(self.dir),
+        }
         return Proxy(Process(command, port, self.dir / "caddy.log", environment=environment), port)
 
     def hyper(self):
         port = free_port()
-        command = [self.target / "compare-hyper/release/hyper-proxy", f"127.0.0.1:{port}", f"127.0.0.1:{self.upstream_port}"]
+        command = [
+            self.target / "compare-hyper/release/hyper-proxy",
+            f"127.0.0.1:{port}",
+            f"127.0.0.1:{self.upstream_port}",
+        ]
         return Proxy(Process(command, port, self.dir / "hyper.log"), port)
 
     def tidegate(self, workers=1, tls=False, audit=False, limits="", users="", cores=(PROXY_CORE,)):

@@ -33,8 +33,8 @@ class Line:
         if not self.theirs:
             return self.ours, False
         if self.difference:
-            return [our - their for our, their in zip(self.ours, self.theirs)], False
-        return [our / their for our, their in zip(self.ours, self.theirs)], True
+            return [our - their for our, their in zip(self.ours, self.theirs, strict=True)], False
+        return [our / their for our, their in zip(self.ours, self.theirs, strict=True)], True
 
     def verdict(self):
         limit = self.at_most if self.at_least is None else self.at_least
@@ -59,7 +59,15 @@ class Line:
         low, high = min(values), max(values)
         spread = f" ({show(low)} – {show(high)})" if len(values) > 1 else ""
         result = f"{show(statistics.median(values))}{spread}"
-        return [f"`{self.row}`", self.what, shown(statistics.median(self.ours), self.unit), theirs, result, limit, self.verdict()]
+        return [
+            f"`{self.row}`",
+            self.what,
+            shown(statistics.median(self.ours), self.unit),
+            theirs,
+            result,
+            limit,
+            self.verdict(),
+        ]
 
 
 def shown(value, unit):

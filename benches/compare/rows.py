@@ -14,7 +14,8 @@ from peers import TOKEN_PATH
 from report import Line
 
 KIB, MIB = 1024, 1 << 20
-# Tokens a second of distribution's reference token server with a bcrypt password on one core, as measured when limits were set.
+# Tokens a second of distribution's reference token server on one core, with a bcrypt password, as measured when the
+# limits were set.
 DISTRIBUTION_TOKENS = 7
 MANY = 100_000
 MANY_MANIFEST = "/v2/space-50000/app/manifests/latest"
@@ -28,7 +29,7 @@ class Bench:
         self.warm_up = 1
 
     def measure(self, start, work):
-        """CPU per thing done by a proxy that was started for it, beside an upstream that was. `work(proxy, seconds)` counts."""
+        """CPU of a fresh proxy, with a fresh upstream, for each of the things that `work(proxy, seconds)` counts."""
         with self.site.start_upstream(), start() as proxy:
             work(proxy, self.warm_up)
             return proxy.cpu_of(lambda: work(proxy, self.seconds))
@@ -67,16 +68,22 @@ def small_get(bench):
     def of(start, **options):
         return lambda: bench.measure(lambda: start(**options), get)
 
-    return bench.compared("get", "small GET, CPU per request", "µs", of(site.tidegate), [
-        ("nginx, plain", of(site.nginx), 1.10),
-        ("Envoy, jwt_authn with its cache", of(site.envoy), 0.45),
-        ("HAProxy, jwt_verify", of(site.haproxy, verify=True), 0.25),
-        ("HAProxy, plain", of(site.haproxy), None),
-        ("Envoy, jwt_authn without cache", of(site.envoy, cache=False), None),
-        ("Caddy, plain", of(site.caddy), None),
-        ("hyper, bare", of(site.hyper), None),
-        ("Tidegate, with its audit log", of(site.tidegate, audit=True), None),
-    ])
+    return bench.compared(
+        "get",
+        "small GET, CPU per request",
+        "µs",
+        of(site.tidegate),
+        [
+            ("nginx, plain", of(site.nginx), 1.10),
+            ("Envoy, jwt_authn with its cache", of(site.envoy), 0.45),
+            ("HAProxy, jwt_verify", of(site.haproxy, verify=True), 0.25),
+            ("HAProxy, plain", of(site.haproxy), None),
+            ("Envoy, jwt_authn without cache", of(site.envoy, cache=False), None),
+            ("Caddy, plain", of(site.caddy), None),
+            ("hyper, bare", of(site.hyper), None),
+            ("Tidegate, with its audit log", of(site.tidegate, audit=True), None),
+        ],
+    )
 
 
 def fresh_token(bench):
@@ -87,10 +94,16 @@ def fresh_token(bench):
         first = 0 if seconds == bench.warm_up else site.token_count // 4
         return wrk(proxy.port, seconds=seconds, tokens=site.tokens, first=first)
 
-    return bench.compared("fresh-token", "small GET, every token new, CPU per request", "µs", lambda: bench.measure(site.tidegate, get), [
-        ("HAProxy, jwt_verify", lambda: bench.measure(lambda: site.haproxy(verify=True), get), 0.85),
-        ("Envoy, jwt_authn", lambda: bench.measure(site.envoy, get), None),
-    ])
+    return bench.compared(
+        "fresh-token",
+        "small GET, every token new, CPU per request",
+        "µs",
+        lambda: bench.measure(site.tidegate, get),
+        [
+            ("HAProxy, jwt_verify", lambda: bench.measure(lambda: site.haproxy(verify=True), get), 0.85),
+            ("Envoy, jwt_authn", lambda: bench.measure(site.envoy, get), None),
+        ],
+    )
 
 
 def challenge(bench):
@@ -103,9 +116,15 @@ def challenge(bench):
     def forwarded(proxy, seconds):
         return wrk(proxy.port, seconds=seconds)
 
-    return bench.compared("challenge", "401 challenge, CPU per request", "µs", lambda: bench.measure(site.tidegate, refused), [
-        ("nginx, plain (forwards it)", lambda: bench.measure(site.nginx, forwarded), 0.5),
-    ])
+    return bench.compared(
+        "challenge",
+        "401 challenge, CPU per request",
+        "µs",
+        lambda: bench.measure(site.tidegate, refused),
+        [
+            ("nginx, plain (forwards it)", lambda: bench.measure(site.nginx, forwarded), 0.5),
+        ],
+    )
 
 
 def blobs(bench):
@@ -118,19 +137,27 @@ def blobs(bench):
         ("blob download", lambda proxy, count: load.download(proxy.port, token, count)),
         ("blob upload", lambda proxy, count: load.upload(proxy.port, token, count, site.blob)),
     ]:
+
         def of(start, transfer=transfer, **options):
             def one():
                 with site.start_upstream(), start(**options) as proxy:
                     transfer(proxy, 1)
                     return proxy.cpu_of(lambda: transfer(proxy, times))
+
             return one
 
-        lines += bench.compared("blobs", f"{what}, 256 MiB, CPU per GiB", "s/GiB", of(site.tidegate), [
-            ("nginx, large buffers", of(site.nginx, large_buffers=True), 1.10),
-            ("HAProxy", of(site.haproxy), 0.6),
-            ("nginx", of(site.nginx), None),
-            ("HAProxy, buffers of 256 KiB", of(site.haproxy, large_buffers=True), None),
-        ])
+        lines += bench.compared(
+            "blobs",
+            f"{what}, 256 MiB, CPU per GiB",
+            "s/GiB",
+            of(site.tidegate),
+            [
+                ("nginx, large buffers", of(site.nginx, large_buffers=True), 1.10),
+                ("HAProxy", of(site.haproxy), 0.6),
+                ("nginx", of(site.nginx), None),
+                ("HAProxy, buffers of 256 KiB", of(site.haproxy, large_buffers=True), None),
+            ],
+        )
     return lines
 
 
@@ -146,19 +173,33 @@ def latency(bench):
     def p99(port):
         h2load(port, seconds=1, http1=True, connections=32, rate=rate, authorization=token)
         log.unlink(missing_ok=True)
-        return percentile(h2load(port, seconds=bench.seconds, http1=True, connections=32, rate=rate, authorization=token, log=log), 0.99)
+        return percentile(
+            h2load(port, seconds=bench.seconds, http1=True, connections=32, rate=rate, authorization=token, log=log),
+            0.99,
+        )
 
     ours, direct = [], []
     for _ in range(bench.rounds):
         with site.start_upstream(), site.tidegate() as proxy:
             direct.append(p99(site.upstream_port))
             ours.append(p99(proxy.port))
-    return [Line("latency", f"p99 at {rate:,.0f} requests a second, 32 connections: added", "ms", ours, "direct", direct,
-                 at_most=0.001, difference=True)]
+    return [
+        Line(
+            "latency",
+            f"p99 at {rate:,.0f} requests a second, 32 connections: added",
+            "ms",
+            ours,
+            "direct",
+            direct,
+            at_most=0.001,
+            difference=True,
+        )
+    ]
 
 
 def issue(bench, path=TOKEN_PATH, authorization=BASIC, **options):
     """CPU of a token for a password that is known."""
+
     def tokens(proxy, seconds):
         return wrk(proxy.port, path, seconds=seconds, authorization=authorization)
 
@@ -187,10 +228,12 @@ def flood(bench):
 
     def others(port):
         log.unlink(missing_ok=True)
-        return percentile(h2load(port, seconds=seconds, http1=True, connections=8, rate=400, authorization=token, log=log), 0.99)
+        return percentile(
+            h2load(port, seconds=seconds, http1=True, connections=8, rate=400, authorization=token, log=log), 0.99
+        )
 
     for _ in range(bench.rounds):
-        # Passwords are remembered for so short a time that a right one is hashed again each time. All else is the default.
+        # Remembered so shortly that a right password is hashed again each time. All else is the default.
         limits = '\n[limits]\npassword_cache = "1s"\n'
         with site.start_upstream(), site.tidegate(limits=limits, users=accounts(site, users)) as proxy:
             for number in range(users):
@@ -225,10 +268,15 @@ def http2(bench):
     def get(proxy, seconds):
         return h2load(proxy.port, seconds=seconds, authorization=token, tls=True, streams=32)
 
-    return bench.compared("http2", "small GET, HTTP/2 and TLS, 32 streams, CPU per request", "µs",
-                          lambda: bench.measure(lambda: site.tidegate(tls=True), get), [
-        ("Envoy, jwt_authn with its cache", lambda: bench.measure(lambda: site.envoy(tls=True), get), 0.6),
-    ])
+    return bench.compared(
+        "http2",
+        "small GET, HTTP/2 and TLS, 32 streams, CPU per request",
+        "µs",
+        lambda: bench.measure(lambda: site.tidegate(tls=True), get),
+        [
+            ("Envoy, jwt_authn with its cache", lambda: bench.measure(lambda: site.envoy(tls=True), get), 0.6),
+        ],
+    )
 
 
 def memory(bench):
@@ -285,12 +333,23 @@ def workers(bench):
     def of(count, cores):
         return lambda: bench.measure(lambda: site.tidegate(workers=count, cores=cores), get)
 
-    # On one core a second thread costs what it costs. On both it is also in the way of upstream and clients, and they in its.
+    # On one core a second thread costs what it costs. On both it is also in the way of upstream and clients, and they
+    # are in its.
     return [
-        *bench.compared("workers", "small GET, two workers on the proxy's core, CPU per request", "µs", of(2, (0,)),
-                        [("one worker there", of(1, (0,)), 1.10)]),
-        *bench.compared("workers", "small GET, two workers on both cores, CPU per request", "µs", of(2, (0, 1)),
-                        [("one worker on both", of(1, (0, 1)), None)]),
+        *bench.compared(
+            "workers",
+            "small GET, two workers on the proxy's core, CPU per request",
+            "µs",
+            of(2, (0,)),
+            [("one worker there", of(1, (0,)), 1.10)],
+        ),
+        *bench.compared(
+            "workers",
+            "small GET, two workers on both cores, CPU per request",
+            "µs",
+            of(2, (0, 1)),
+            [("one worker on both", of(1, (0, 1)), None)],
+        ),
     ]
 
 
@@ -318,12 +377,27 @@ def many(bench):
         starts.append(proxy.seconds_to_listen)
         return proxy
 
-    ours = lambda: bench.measure(large, get(MANY_MANIFEST, site.token_of_many))
-    small = lambda: bench.measure(site.tidegate, get(MANIFEST, site.token))
+    def ours():
+        return bench.measure(large, get(MANY_MANIFEST, site.token_of_many))
+
+    def small():
+        return bench.measure(site.tidegate, get(MANIFEST, site.token))
+
     return [
-        *bench.compared("many", "small GET, 100,000 rules and users, CPU per request", "µs", ours, [("two rules, one user", small, 1.10)]),
-        *bench.compared("many", "a token, 100,000 rules and users, CPU per token", "µs", lambda: issue(bench, path, basic, users=text),
-                        [("two rules, one user", lambda: issue(bench), 2)]),
+        *bench.compared(
+            "many",
+            "small GET, 100,000 rules and users, CPU per request",
+            "µs",
+            ours,
+            [("two rules, one user", small, 1.10)],
+        ),
+        *bench.compared(
+            "many",
+            "a token, 100,000 rules and users, CPU per token",
+            "µs",
+            lambda: issue(bench, path, basic, users=text),
+            [("two rules, one user", lambda: issue(bench), 2)],
+        ),
         Line("many", "from its start to the first connection, 100,000 rules and users", "ms", starts, at_most=1),
     ]
 

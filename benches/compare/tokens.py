@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+
 def encode(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
@@ -29,7 +30,12 @@ class Signer:
     def __init__(self, issuer, service):
         self.key = ec.generate_private_key(ec.SECP256R1())
         point = self.key.public_key().public_numbers()
-        self.jwk = {"crv": "P-256", "kty": "EC", "x": encode(point.x.to_bytes(32, "big")), "y": encode(point.y.to_bytes(32, "big"))}
+        self.jwk = {
+            "crv": "P-256",
+            "kty": "EC",
+            "x": encode(point.x.to_bytes(32, "big")),
+            "y": encode(point.y.to_bytes(32, "big")),
+        }
         # The thumbprint of RFC 7638, by which Tidegate knows its keys.
         self.key_id = encode(hashlib.sha256(compact(self.jwk)).digest())
         self.header = encode(compact({"typ": "JWT", "alg": "ES256", "kid": self.key_id}))
@@ -63,7 +69,7 @@ def pem(key):
 
 def certificate(key):
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     return (
         x509.CertificateBuilder()
@@ -84,7 +90,9 @@ def main():
     signer = Signer(issuer, service)
     directory.joinpath("key.pem").write_bytes(pem(signer.key))
     directory.joinpath("public.pem").write_bytes(
-        signer.key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        signer.key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
     )
     key = {**signer.jwk, "kid": signer.key_id, "alg": "ES256", "use": "sig"}
     directory.joinpath("jwks.json").write_text(json.dumps({"keys": [key]}))
