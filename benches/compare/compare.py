@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 
-from machine import OTHER_CORE, PROXY_CORE, Failed, work_directory
+from machine import OTHER_CORE, PROXY_CORE, Failed, explained, work_directory
 from peers import Site
 from report import table, write_markdown
 from rows import ROWS, Bench
@@ -76,7 +76,7 @@ def main():
             try:
                 measured = ROWS[name](bench)
             except (Failed, subprocess.SubprocessError, OSError) as error:
-                print(f"{name}: {error}", file=sys.stderr)
+                print(f"{name}: {explained(error)}", file=sys.stderr)
                 failed = True
                 continue
             lines += measured

@@ -17,6 +17,11 @@ class Failed(Exception):
     """A measurement that did not come about."""
 
 
+def explained(error):
+    """What went wrong, and what the programs said that ran."""
+    return "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])])
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -75,7 +80,9 @@ class Process:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, error, trace):
+        if error is not None:
+            error.add_note(f"{self.child.args[3]} said: {self.log.read_text(errors='replace')[-1000:] or 'nothing'}")
         self.end()
 
     def cpu(self):

@@ -174,8 +174,8 @@ class Proxy:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
-        self.process.end()
+    def __exit__(self, *error):
+        self.process.__exit__(*error)
 
     def cpu_of(self, work):
         """CPU seconds of the proxy for each of the things that `work` counts."""

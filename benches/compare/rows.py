@@ -9,7 +9,7 @@ import time
 
 import load
 from load import BASIC, MANIFEST, bearer, h2load, idle_connections, percentile, wrk
-from machine import OTHER_CORE, Failed, pinned
+from machine import OTHER_CORE, Failed, explained, pinned
 from peers import TOKEN_PATH
 from report import Line
 
@@ -40,9 +40,9 @@ class Bench:
         for number in range(self.rounds):
             for place, (name, theirs) in enumerate(peers.items()):
                 if (number + place) % 2:
-                    their, our = theirs(), ours()
+                    their, our = twice_at_most(theirs), twice_at_most(ours)
                 else:
-                    our, their = ours(), theirs()
+                    our, their = twice_at_most(ours), twice_at_most(theirs)
                 results[name][0].append(our)
                 results[name][1].append(their)
         return results
@@ -51,6 +51,15 @@ class Bench:
         """`peers`: name, how it is measured, and the most that our number may be of its."""
         results = self.pairs(ours, {name: theirs for name, theirs, _ in peers})
         return [Line(row, what, unit, *_split(results[name], name), at_most=most) for name, _, most in peers]
+
+
+def twice_at_most(measured):
+    """A mishap does not cost the rounds before it, and is told."""
+    try:
+        return measured()
+    except (Failed, OSError) as error:
+        print(f"measured again: {explained(error)}", file=sys.stderr)
+        return measured()
 
 
 def _split(result, name):
