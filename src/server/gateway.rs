@@ -12,10 +12,11 @@ use std::task::{Context, Poll};
 
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use http::{Method, Request, Response, StatusCode, request};
-use hyper::body::{Body as _, Incoming};
+use http_body::Body as _;
 
 use super::authorize;
 use super::challenge::TokenTrouble;
+use super::connection::Inbound;
 use super::exchange::{Exchange, FollowedBody};
 use super::failure::Failure;
 use super::forward::{self, Permitted};
@@ -75,7 +76,7 @@ impl Gateway {
     }
 }
 
-impl tower::Service<Request<Incoming>> for Gateway {
+impl tower::Service<Request<Inbound>> for Gateway {
     type Response = Response<FollowedBody>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
@@ -84,14 +85,14 @@ impl tower::Service<Request<Incoming>> for Gateway {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request<Inbound>) -> Self::Future {
         let gateway = self.clone();
         Box::pin(async move { Ok(gateway.serve(request).await) })
     }
 }
 
 impl Gateway {
-    async fn serve(self, request: Request<Incoming>) -> Response<FollowedBody> {
+    async fn serve(self, request: Request<Inbound>) -> Response<FollowedBody> {
         let state = self.shared.state.load_full();
         let (head, body) = request.into_parts();
         let framing = headers::check_framing(&head.uri, head.version, &head.headers);
@@ -135,7 +136,7 @@ impl Gateway {
         &self,
         state: &State,
         head: request::Parts,
-        body: Incoming,
+        body: Inbound,
         host: HeaderValue,
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, Failure> {
@@ -174,7 +175,7 @@ impl Gateway {
         &self,
         state: &State,
         head: &request::Parts,
-        body: Incoming,
+        body: Inbound,
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, Failure> {
         (exchange.route, exchange.action) = (metrics::Route::Token, Action::Token);
@@ -272,7 +273,7 @@ struct Way<'a> {
     route: &'a Arc<Route>,
     path: RequestPath,
     head: request::Parts,
-    body: Incoming,
+    body: Inbound,
     /// The host as the client wrote it.
     host: HeaderValue,
 }
