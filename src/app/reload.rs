@@ -11,7 +11,7 @@ use super::kept::Kept;
 use super::keys::reloaded_key_ring;
 use super::probes::Probes;
 use super::state::{Built, state};
-use super::{StartError, settings};
+use super::{StartError, descriptors, settings};
 use crate::clock::Clock;
 use crate::config::{Config, Diagnostic, Report};
 use crate::keys::KeyRing;
@@ -115,6 +115,7 @@ impl Reloads {
             (Some(tls), Some(settings)) => Some((tls, Prepared::load(settings).map_err(StartError::from)?)),
             _ => None,
         };
+        let connections = config.limits.connections;
         let others = read_by_themselves(&config);
         // Where it cannot be put in force, one of those may be the reason, and its change the mend.
         let built = self.build(config).inspect_err(|_| {
@@ -133,6 +134,7 @@ impl Reloads {
         self.own_key = built.own_key;
         self.upstreams = built.upstreams;
         self.probes.follow(&self.upstreams);
+        descriptors::compare(connections);
         if waiting.is_empty() {
             tracing::info!("the configuration was read again and is in force");
         } else {
