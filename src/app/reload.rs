@@ -21,6 +21,7 @@ use crate::server::connection::LiveSettings;
 use crate::server::tls::{Prepared, Tls};
 use crate::server::{Shared, Upstream};
 use crate::status::Status;
+use crate::telemetry;
 use crate::watch::Watch;
 
 /// How often certificates are looked at.
@@ -115,6 +116,7 @@ impl Reloads {
             (Some(tls), Some(settings)) => Some((tls, Prepared::load(settings).map_err(StartError::from)?)),
             _ => None,
         };
+        let level = telemetry::level(&config.log.level).map_err(StartError::from)?;
         let connections = config.limits.connections;
         let others = read_by_themselves(&config);
         // Where it cannot be put in force, one of those may be the reason, and its change the mend.
@@ -128,6 +130,7 @@ impl Reloads {
         }
         self.admin_settings.set(settings::of_admin(&settings));
         self.settings.set(settings);
+        telemetry::set_level(level);
         self.shared.state.store(Arc::new(built.state));
         self.metrics.expiries(metrics::Usage::SigningKey, built.expiries);
         self.kept = built.kept;
