@@ -5,6 +5,7 @@
 //! that changed, with what is `kept` of the state before and what is `fixed`.
 
 mod chain;
+mod descriptors;
 mod error;
 mod file;
 mod fixed;
@@ -65,6 +66,8 @@ pub fn start(config: Config, ring: KeyRing, file: Option<ConfigFile>) -> Result<
     let passed_on = addresses.iter().any(|address| matches!(address, Address::Inherited(_)));
     // Before there are threads.
     let inherited = if passed_on { Inherited::from_environment() } else { Inherited::none() };
+    descriptors::raise();
+    descriptors::compare(config.limits.connections);
     let log = LogWriter::start(&logs::log_settings(&config.log))?;
     let tracer = config.tracing.clone().map_or_else(|| Ok(Tracer::default()), Tracer::start)?;
     let (status, metrics) = (Status::new(), Metrics::new());

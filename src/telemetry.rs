@@ -10,9 +10,11 @@ mod syslog;
 mod trace;
 
 use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
 pub use line::{Line, Style};
 pub use sink::{Opener, Sink};
@@ -53,25 +55,41 @@ pub enum TelemetryError {
     AlreadySet,
 }
 
-/// Checks a log level such as `info` or `info,tidegate=debug` without using it.
-pub fn check_level(level: &str) -> Result<(), TelemetryError> {
-    filter(level).map(|_| ())
-}
+/// Which events are told.
+#[derive(Debug)]
+pub struct Level(EnvFilter);
+
+/// The filter of this process, once [`init`] has set it.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
 /// Sends events of a level and above to standard error. Once in the life of a process.
 pub fn init(level: &str, format: Format) -> Result<(), TelemetryError> {
-    let filter = filter(level)?;
+    let Level(filter) = self::level(level)?;
+    // Below the formats: its handle is the same for both.
+    let (filter, handle) = reload::Layer::new(filter);
+    let events = tracing_subscriber::registry().with(filter);
     let terminal = io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(BoxMakeWriter::new(io::stderr));
+    let lines = fmt::layer().with_writer(io::stderr);
     match format.style(terminal) {
-        Style::Human => builder.with_ansi(terminal).try_init(),
-        Style::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
+        Style::Human => events.with(lines.with_ansi(terminal)).try_init(),
+        Style::Json => events.with(lines.json().flatten_event(true).with_current_span(false)).try_init(),
     }
-    .map_err(|_| TelemetryError::AlreadySet)
+    .map_err(|_| TelemetryError::AlreadySet)?;
+    FILTER.set(handle).map_err(|_| TelemetryError::AlreadySet)
 }
 
+/// Changes the level that [`init`] was given. Where it was not called, events are not ours to choose.
+pub fn set_level(level: Level) {
+    if let Some(filter) = FILTER.get() {
+        // It fails only when the subscriber is gone.
+        let _ = filter.reload(level.0);
+    }
+}
+
+/// A log level such as `info` or `info,tidegate=debug`.
+///
 /// `EnvFilter` takes a misspelt level for the name of a target and shows everything of it; we do not.
-fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
+pub fn level(level: &str) -> Result<Level, TelemetryError> {
     let error = || TelemetryError::Level(level.to_owned());
     let names = ["off", "error", "warn", "info", "debug", "trace"];
     let is_level = |text: &str| names.iter().any(|name| text.eq_ignore_ascii_case(name));
@@ -79,25 +97,25 @@ fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
     if !directives.iter().all(|text| is_level(text.rsplit_once('=').map_or(text, |(_target, level)| level))) {
         return Err(error());
     }
-    EnvFilter::builder().parse(directives.join(",")).map_err(|_| error())
+    EnvFilter::builder().parse(directives.join(",")).map(Level).map_err(|_| error())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Format, Style, TelemetryError, check_level};
+    use super::{Format, Style, TelemetryError, level};
 
     #[test]
     fn levels_and_lists_of_targets_are_accepted() {
-        for level in ["info", "OFF", "warn,tidegate=debug", "tidegate::authn=trace, hyper=off"] {
-            assert_eq!(check_level(level), Ok(()), "{level}");
+        for text in ["info", "OFF", "warn,tidegate=debug", "tidegate::authn=trace, hyper=off"] {
+            assert!(level(text).is_ok(), "{text}");
         }
     }
 
     #[test]
     fn a_misspelt_level_is_an_error_that_names_the_right_ones() {
-        for level in ["inof", "", "info,", "tidegate=loud", "tidegate", "=", "info;debug"] {
-            let error = check_level(level).unwrap_err();
-            assert_eq!(error, TelemetryError::Level(level.to_owned()));
+        for text in ["inof", "", "info,", "tidegate=loud", "tidegate", "=", "info;debug"] {
+            let error = level(text).unwrap_err();
+            assert_eq!(error, TelemetryError::Level(text.to_owned()));
             assert!(error.to_string().contains("debug, trace"));
         }
     }

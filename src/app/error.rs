@@ -11,6 +11,7 @@ use crate::server::UpstreamTlsError;
 use crate::server::admin::AdminError;
 use crate::server::listener::ListenError;
 use crate::server::tls::TlsError;
+use crate::telemetry::TelemetryError;
 use crate::token::IssueError;
 
 /// Why a correct configuration does not become a running gateway.
@@ -54,6 +55,9 @@ pub enum StartError {
     /// The logs.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// What is told in the log.
+    #[error(transparent)]
+    Level(#[from] TelemetryError),
     /// Threads.
     #[error("cannot start the worker threads: {0}")]
     Threads(#[from] std::io::Error),

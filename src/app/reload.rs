@@ -11,7 +11,7 @@ use super::kept::Kept;
 use super::keys::reloaded_key_ring;
 use super::probes::Probes;
 use super::state::{Built, state};
-use super::{StartError, settings};
+use super::{StartError, descriptors, settings};
 use crate::clock::Clock;
 use crate::config::{Config, Diagnostic, Report};
 use crate::keys::KeyRing;
@@ -21,6 +21,7 @@ use crate::server::connection::LiveSettings;
 use crate::server::tls::{Prepared, Tls};
 use crate::server::{Shared, Upstream};
 use crate::status::Status;
+use crate::telemetry;
 use crate::watch::Watch;
 
 /// How often certificates are looked at.
@@ -115,6 +116,8 @@ impl Reloads {
             (Some(tls), Some(settings)) => Some((tls, Prepared::load(settings).map_err(StartError::from)?)),
             _ => None,
         };
+        let level = telemetry::level(&config.log.level).map_err(StartError::from)?;
+        let connections = config.limits.connections;
         let others = read_by_themselves(&config);
         // Where it cannot be put in force, one of those may be the reason, and its change the mend.
         let built = self.build(config).inspect_err(|_| {
@@ -127,12 +130,14 @@ impl Reloads {
         }
         self.admin_settings.set(settings::of_admin(&settings));
         self.settings.set(settings);
+        telemetry::set_level(level);
         self.shared.state.store(Arc::new(built.state));
         self.metrics.expiries(metrics::Usage::SigningKey, built.expiries);
         self.kept = built.kept;
         self.own_key = built.own_key;
         self.upstreams = built.upstreams;
         self.probes.follow(&self.upstreams);
+        descriptors::compare(connections);
         if waiting.is_empty() {
             tracing::info!("the configuration was read again and is in force");
         } else {

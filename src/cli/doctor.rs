@@ -4,6 +4,7 @@
 //! `gateway` ask. Only GET is sent, and only tokens and names with which nothing can be done.
 
 mod around;
+mod certificate;
 mod finding;
 mod gateway;
 mod http;

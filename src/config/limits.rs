@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use super::item::Item;
 use super::reader::Section;
-use crate::telemetry::{Facility, SyslogAddress};
+use crate::telemetry::{self, Facility, SyslogAddress};
 
 /// `[limits]`.
 #[derive(Debug)]
@@ -183,18 +183,13 @@ const TARGETS: &str = "\"stdout\", \"off\", { file = \"path\" } or { syslog = \"
 
 fn level(item: &Item<'_>) -> Option<String> {
     let text = item.text()?;
-    match tracing_subscriber::EnvFilter::builder().parse(text) {
-        Ok(_) if !text.is_empty() => Some(text.to_owned()),
-        _ => {
-            let message = format!("\"{}\" is no log level", item.shown());
-            item.fail(
-                "wrong-value",
-                message,
-                "error, warn, info, debug or trace, or by module as in \"info,tidegate=debug\"",
-            );
-            None
-        }
+    if telemetry::level(text).is_ok() {
+        return Some(text.to_owned());
     }
+    let message = format!("\"{}\" is no log level", item.shown());
+    let hint = "error, warn, info, debug or trace, or by module as in \"info,tidegate=debug\"";
+    item.fail("wrong-value", message, hint);
+    None
 }
 
 fn target(item: &Item<'_>) -> Option<LogTarget> {

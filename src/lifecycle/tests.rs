@@ -11,7 +11,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
@@ -23,7 +22,7 @@ use super::{Configuration, Ended, Running, Signal, Timing, until_the_end};
 use crate::access_log::LogWriter;
 use crate::metrics::Metrics;
 use crate::server::admin::{AdminServer, Pages};
-use crate::server::connection::{ConnectionInfo, ConnectionSettings};
+use crate::server::connection::{ConnectionInfo, ConnectionSettings, Inbound};
 use crate::server::listener::Listeners;
 use crate::server::shutdown::Shutdown;
 use crate::server::worker::Workers;
@@ -40,7 +39,7 @@ struct Gate {
     may_answer: Arc<Semaphore>,
 }
 
-impl Service<Request<Incoming>> for Gate {
+impl Service<Request<Inbound>> for Gate {
     type Response = Response<String>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
@@ -49,7 +48,7 @@ impl Service<Request<Incoming>> for Gate {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, _request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, _request: Request<Inbound>) -> Self::Future {
         let gate = self.clone();
         Box::pin(async move {
             gate.asked.add_permits(1);

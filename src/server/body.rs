@@ -10,9 +10,9 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::Version;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::checked_body::{CheckedBody, Requirement, Verdict};
+use super::connection::Inbound;
 use super::progress::{Progress, Stage};
 use super::spool::Kept;
 
@@ -74,7 +74,7 @@ impl RequestBody {
     /// The one place where a body is put together, from the inside out: what the client sends, held against what the request says of
     /// it, framed for the upstream. The verdict is there to be asked where there is a requirement and a body.
     pub(crate) fn new(
-        inner: Incoming,
+        inner: Inbound,
         version: Version,
         requirement: Option<Requirement>,
         framing: Framing,
@@ -185,14 +185,14 @@ impl Source {
 /// What the client sends, counted, without trailers.
 #[derive(Debug)]
 pub(crate) struct ClientBody {
-    inner: Incoming,
+    inner: Inbound,
     /// Whether the end of a stream says if the body was whole. hyper takes a stream that was taken back without an error for one.
     tells_end: bool,
     progress: Arc<Progress>,
 }
 
 impl ClientBody {
-    pub(crate) fn new(inner: Incoming, version: Version, progress: Arc<Progress>) -> Self {
+    pub(crate) fn new(inner: Inbound, version: Version, progress: Arc<Progress>) -> Self {
         Self { inner, tells_end: version == Version::HTTP_2, progress }
     }
 }

@@ -7,6 +7,7 @@ mod activity;
 mod channel;
 mod http1;
 mod http2;
+mod inbound;
 mod opening;
 mod socket;
 mod streams;
@@ -22,7 +23,6 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use tower_service::Service;
 
 use super::entrance::EntranceSettings;
@@ -34,6 +34,7 @@ use crate::certificate::Certificate;
 use crate::metrics::{Metrics, Protocol};
 pub(crate) use channel::Channel;
 pub use http2::Http2Settings;
+pub use inbound::Inbound;
 use opening::{Opened, Spoken};
 
 /// hyper keeps header slots on the stack up to this number, and allocates for any other.
@@ -139,7 +140,7 @@ pub async fn serve<M, S, B>(
     mut shutdown: ShutdownWatch,
 ) where
     M: Fn(&ConnectionInfo) -> S,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Inbound>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -160,7 +161,7 @@ async fn serve_to_the_end<M, S, B>(
     shutdown: &mut ShutdownWatch,
 ) where
     M: Fn(&ConnectionInfo) -> S,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Inbound>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -214,6 +215,8 @@ mod ending_tests;
 mod frames;
 #[cfg(test)]
 mod framing_tests;
+#[cfg(test)]
+mod http2_early_tests;
 #[cfg(test)]
 mod http2_limits_tests;
 #[cfg(test)]

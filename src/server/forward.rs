@@ -7,11 +7,12 @@ use http::header::{
     AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue, RETRY_AFTER, SET_COOKIE,
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, request};
-use hyper::body::{Body as _, Incoming};
+use http_body::Body as _;
 
 use super::body::RequestBody;
 use super::challenge::TokenTrouble;
 use super::checked_body::Verdict;
+use super::connection::Inbound;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::headers::{self, PassedHeader, ResponseFramingError};
@@ -38,7 +39,7 @@ const FRESH: u64 = 10;
 pub(crate) struct Permitted<'a> {
     pub(crate) passage: &'a Passage,
     pub(crate) head: request::Parts,
-    pub(crate) body: Incoming,
+    pub(crate) body: Inbound,
     /// The host as the client wrote it.
     pub(crate) host: HeaderValue,
     /// When the client's own token was issued, if it came with one that would do upstream.

@@ -13,10 +13,11 @@ use std::time::Instant;
 
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use http::{Method, Request, Response, StatusCode, request};
-use hyper::body::{Body as _, Incoming};
+use http_body::Body as _;
 
 use super::authorize;
 use super::challenge::TokenTrouble;
+use super::connection::Inbound;
 use super::exchange::{Exchange, FollowedBody};
 use super::failure::Failure;
 use super::forward::{self, Permitted};
@@ -77,7 +78,7 @@ impl Gateway {
     }
 }
 
-impl tower::Service<Request<Incoming>> for Gateway {
+impl tower::Service<Request<Inbound>> for Gateway {
     type Response = Response<FollowedBody>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
@@ -86,13 +87,13 @@ impl tower::Service<Request<Incoming>> for Gateway {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request<Inbound>) -> Self::Future {
         Box::pin(self.clone().serve(request))
     }
 }
 
 impl Gateway {
-    async fn serve(self, request: Request<Incoming>) -> Result<Response<FollowedBody>, Infallible> {
+    async fn serve(self, request: Request<Inbound>) -> Result<Response<FollowedBody>, Infallible> {
         let state = self.shared.state.load_full();
         let (head, body) = request.into_parts();
         let framing =
@@ -138,7 +139,7 @@ impl Gateway {
         &self,
         state: &State,
         head: request::Parts,
-        body: Incoming,
+        body: Inbound,
         host: HeaderValue,
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, Failure> {
@@ -158,7 +159,7 @@ impl Gateway {
         &self,
         state: &State,
         head: request::Parts,
-        body: Incoming,
+        body: Inbound,
         host: HeaderValue,
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, Failure> {
@@ -212,7 +213,7 @@ impl Gateway {
         &self,
         state: &State,
         head: &request::Parts,
-        body: Incoming,
+        body: Inbound,
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, Failure> {
         (exchange.route, exchange.action) = (metrics::Route::Token, Action::Token);
@@ -250,7 +251,7 @@ impl Gateway {
         state: &State,
         passage: &Passage,
         presented: &Presented,
-        (head, body, host): (request::Parts, Incoming, HeaderValue),
+        (head, body, host): (request::Parts, Inbound, HeaderValue),
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, Failure> {
         if let Some(newcomers) = &passage.route.newcomers {
@@ -288,7 +289,7 @@ impl Gateway {
         state: &State,
         passage: &Passage,
         issued: Option<u64>,
-        (head, body, host): (request::Parts, Incoming, HeaderValue),
+        (head, body, host): (request::Parts, Inbound, HeaderValue),
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, Failure> {
         let permitted = Permitted { passage, head, body, host, issued, worker: self.worker };

@@ -6,6 +6,9 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -47,13 +50,44 @@ pub(crate) async fn close(mut channel: Channel, settings: LingerSettings) {
 }
 
 async fn discard(socket: &mut (impl AsyncRead + Unpin), settings: LingerSettings) {
-    let end = Instant::now() + settings.total;
     let mut scratch = vec![0; 16 * 1024];
-    let mut left = settings.bytes;
-    while left > 0 {
-        match timeout_at(end, timeout(settings.quiet, socket.read(&mut scratch))).await {
-            Ok(Ok(Ok(read))) if read > 0 => left = left.saturating_sub(read as u64),
-            _ended_or_too_slow => return,
+    let mut patience = Patience::new(settings);
+    while let Some(Ok(read)) = patience.with(socket.read(&mut scratch)).await
+        && read > 0
+    {
+        patience.took(read);
+    }
+}
+
+/// The same of the rest of one request's body, where closing that is a reset of its own.
+pub(crate) async fn discard_body(mut body: Incoming, settings: LingerSettings) {
+    let mut patience = Patience::new(settings);
+    while let Some(Some(Ok(frame))) = patience.with(body.frame()).await {
+        patience.took(frame.data_ref().map_or(0, Bytes::len));
+    }
+}
+
+/// What is left of it.
+struct Patience {
+    end: Instant,
+    quiet: Duration,
+    bytes: u64,
+}
+
+impl Patience {
+    fn new(settings: LingerSettings) -> Self {
+        Self { end: Instant::now() + settings.total, quiet: settings.quiet, bytes: settings.bytes }
+    }
+
+    /// What comes next; none where it is not waited for any longer.
+    async fn with<T>(&self, next: impl Future<Output = T>) -> Option<T> {
+        if self.bytes == 0 {
+            return None;
         }
+        timeout_at(self.end, timeout(self.quiet, next)).await.ok()?.ok()
+    }
+
+    fn took(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes as u64);
     }
 }

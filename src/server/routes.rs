@@ -122,47 +122,13 @@ impl Routes {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::{Route, RouteAuth, Routes, UploadSettings, UpstreamCredentials};
-    use crate::metrics::UpstreamMetrics;
     use crate::registry::path::RequestPath;
     use crate::server::challenge::Scheme;
-    use crate::server::headers::PassedHeaders;
-    use crate::server::upstream::{Address, HealthSettings, Upstream, UpstreamSettings};
+    use crate::server::upstream::{Upstream, UpstreamSettings};
 
     fn routes(prefixes: &[&str]) -> Routes {
-        let second = Duration::from_secs(1);
-        let upstream = Upstream::new(
-            UpstreamSettings {
-                name: "u".into(),
-                addresses: vec![Address::Tcp { host: "127.0.0.1".into(), port: 1 }],
-                tls: None,
-                http2: false,
-                pool: true,
-                pool_idle_timeout: second,
-                connect_timeout: second,
-                handshake_timeout: second,
-                response_timeout: second,
-                body_idle_timeout: second,
-                health: HealthSettings {
-                    path: "/".into(),
-                    interval: second,
-                    timeout: second,
-                    unhealthy_after: 1,
-                    healthy_after: 1,
-                    eject_after: 0,
-                    eject_time: second,
-                },
-                retries: None,
-                bound: None,
-                spool: None,
-                retry_after: None,
-                passed_headers: PassedHeaders::default(),
-                metrics: UpstreamMetrics::default(),
-            },
-            1,
-        );
+        let upstream = Upstream::new(UpstreamSettings::plain(&[1]), 1);
         let upstream = upstream.unwrap();
         let route = |prefix: &&str| Route {
             prefix: (*prefix).to_owned(),

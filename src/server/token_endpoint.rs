@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use http::header::{CACHE_CONTROL, HeaderValue};
 use http::{Method, Response, StatusCode, request};
-use hyper::body::Incoming;
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use self::client::ClientCredentials;
 use self::wants::Wants;
+use super::connection::Inbound;
 use super::exchange::Exchange;
 use super::failure::{Failure, TokenRequestError};
 use super::login::{self, Door};
@@ -84,7 +84,7 @@ pub(crate) enum What {
 pub(crate) async fn answer(
     state: &State,
     head: &request::Parts,
-    body: Incoming,
+    body: Inbound,
     exchange: &mut Exchange,
 ) -> Result<(Response<ResponseBody>, Granted), Failure> {
     exchange.is("token");

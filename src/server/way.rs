@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::connection::Inbound;
 use http::{HeaderValue, request};
-use hyper::body::Incoming;
 
 use super::routes::Route;
 use super::state::State;
@@ -18,7 +18,7 @@ pub(crate) struct Way<'a> {
     pub(crate) route: &'a Arc<Route>,
     pub(crate) path: RequestPath,
     pub(crate) head: request::Parts,
-    pub(crate) body: Incoming,
+    pub(crate) body: Inbound,
     /// The host as the client wrote it.
     pub(crate) host: HeaderValue,
 }

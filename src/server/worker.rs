@@ -16,11 +16,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use tokio::sync::mpsc;
 use tower_service::Service;
 
-use super::connection::{self, ConnectionInfo, LiveSettings};
+use super::connection::{self, ConnectionInfo, Inbound, LiveSettings};
 use super::entrance::Entrance;
 use super::listener::{Acceptor, Bound, Listeners, ListeningSocket, Security};
 use super::shutdown::{Shutdown, ShutdownWatch};
@@ -51,7 +50,7 @@ impl Workers {
     where
         W: Fn(usize) -> M + Send + Sync + 'static,
         M: Fn(&ConnectionInfo) -> S + Send + Sync + 'static,
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+        S: Service<Request<Inbound>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send + 'static,
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -137,7 +136,7 @@ async fn work<M, S, B>(
 ) -> io::Result<()>
 where
     M: Fn(&ConnectionInfo) -> S + Send + Sync + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Inbound>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,

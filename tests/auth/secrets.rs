@@ -14,7 +14,8 @@ use crate::jwt::{claims, encoded, part, signed, state_key};
 use crate::planted::Planted;
 use crate::setup::{DIGEST, Site, escaped};
 use crate::support::http::{Reply, Request, connect, get, read_reply};
-use crate::support::port;
+use crate::support::wire::LIMIT;
+use crate::support::{port, until};
 use crate::upstream::Answer;
 
 const RIGHT: &str = "right-PW-2f6b09c1";
@@ -266,6 +267,20 @@ fn broken(site: &Site, token: &str) -> Vec<Reply> {
     replies
 }
 
+/// Puts these lines behind the configuration, asks for a reload, and waits until it is told that it failed.
+fn reload_in_vain(site: &mut Site, lines: &str) {
+    const REFUSED: &str = "is not put in force, and the one before stays";
+    let file = site.gateway.config.clone();
+    let before = std::fs::read_to_string(&file).unwrap();
+    let refused = site.gateway.log().matches(REFUSED).count();
+    std::fs::write(&file, format!("{before}{lines}")).unwrap();
+    site.gateway.signal(rustix::process::Signal::HUP);
+    until("the reload has failed", LIMIT, || (site.gateway.log().matches(REFUSED).count() > refused).then_some(()));
+    std::fs::write(&file, before).unwrap();
+    let told = get(site.gateway.admin, "/readyz", None).text();
+    assert!(told.contains("is invalid since"), "{told}");
+}
+
 /// Sends everything there is to send, and looks for what was planted in everything that is told.
 fn scan(answer: Answer) {
     let (mut site, mut planted) = plant(answer);
@@ -287,9 +302,14 @@ fn scan(answer: Answer) {
     replies.extend(client_forms(&site, &mut planted));
     replies.extend(broken(&site, &tokens[0].1));
 
-    for target in ["/readyz", "/healthz", "/metrics", "/"] {
-        let reply = get(site.gateway.admin, target, None);
-        planted.absent("the admin listener's answer", &format!("{:?} {}", reply.headers, reply.text()));
+    for broken in
+        [format!("\"{WRONG}\""), format!("\"{WRONG}"), format!("{{ file = \"no-such-file\", colour = \"{RIGHT}\" }}")]
+    {
+        reload_in_vain(&mut site, &format!("[users.eve]\npassword_hash = {broken}\n"));
+        for target in ["/readyz", "/healthz", "/metrics", "/"] {
+            let reply = get(site.gateway.admin, target, None);
+            planted.absent("the admin listener's answer", &format!("{:?} {}", reply.headers, reply.text()));
+        }
     }
     for reply in replies.iter().filter(|reply| reply.is_our_own()) {
         planted.absent("an answer", &format!("{:?} {}", reply.headers, reply.text()));

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::manifests::Manifests;
+use crate::manifests::{ALL_AROUND, Manifests};
 use crate::support::process::Finished;
 use crate::tools::{call, deploy, directory, tool};
 
@@ -20,24 +20,13 @@ fn rendered(values: &str) -> Manifests {
     let dir = directory();
     helm(dir.path(), &["lint", "--strict", "--quiet"], values).ok();
     let rendered = helm(dir.path(), &["template", "images"], values).ok();
-    let manifests = Manifests::valid(dir.path(), &rendered.stdout);
-    manifests.assert_sound(dir.path());
-    manifests
+    Manifests::sound(dir.path(), &rendered.stdout)
 }
 
 #[test]
 fn stands_alone_with_everything_around_it() {
     let manifests = rendered("");
-    let kinds = [
-        "ConfigMap",
-        "Deployment",
-        "HorizontalPodAutoscaler",
-        "NetworkPolicy",
-        "PodDisruptionBudget",
-        "Service",
-        "ServiceAccount",
-    ];
-    assert_eq!(manifests.kinds(), kinds);
+    assert_eq!(manifests.kinds(), ALL_AROUND);
     assert_eq!(manifests.tidegate()["image"], concat!("tidegate:", env!("CARGO_PKG_VERSION")));
     assert_eq!(manifests.one("Deployment")["metadata"]["name"], "images-tidegate");
 }

@@ -2,7 +2,7 @@
 
 use toml::Table;
 
-use crate::manifests::Manifests;
+use crate::manifests::{ALL_AROUND, Manifests};
 use crate::tools::{call, deploy, directory, tool};
 
 /// What kubectl makes of a folder, valid and sound.
@@ -11,8 +11,7 @@ fn kustomized(name: &str) -> Manifests {
     let dir = directory();
     let folder = deploy(&format!("kubernetes/{name}"));
     let rendered = call(&tool("kubectl"), dir.path(), &["kustomize", &folder]).ok();
-    let manifests = Manifests::valid(dir.path(), &rendered.stdout);
-    manifests.assert_sound(dir.path());
+    let manifests = Manifests::sound(dir.path(), &rendered.stdout);
     let image = manifests.tidegate()["image"].as_str().unwrap();
     assert!(image.ends_with(concat!("/tidegate:", env!("CARGO_PKG_VERSION"))), "{image}");
     manifests
@@ -21,16 +20,7 @@ fn kustomized(name: &str) -> Manifests {
 #[test]
 fn stands_alone_in_replicas_with_everything_around_them() {
     let manifests = kustomized("standalone");
-    let kinds = [
-        "ConfigMap",
-        "Deployment",
-        "HorizontalPodAutoscaler",
-        "NetworkPolicy",
-        "PodDisruptionBudget",
-        "Service",
-        "ServiceAccount",
-    ];
-    assert_eq!(manifests.kinds(), kinds);
+    assert_eq!(manifests.kinds(), ALL_AROUND);
     assert_eq!(manifests.containers().count(), 1);
     // The registry of the configuration is the one that the policies are about.
     let port = "5050";

@@ -15,6 +15,17 @@ const VERSIONS: [&str; 2] = ["1.29", "1.37"];
 /// What stands for the hash of a password.
 const HASH: &str = "$2b$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy";
 
+/// The kinds of objects of a gateway that stands alone, with everything around it.
+pub(crate) const ALL_AROUND: [&str; 7] = [
+    "ConfigMap",
+    "Deployment",
+    "HorizontalPodAutoscaler",
+    "NetworkPolicy",
+    "PodDisruptionBudget",
+    "Service",
+    "ServiceAccount",
+];
+
 /// Objects that are applied together.
 pub(crate) struct Manifests {
     objects: Vec<Value>,
@@ -23,7 +34,7 @@ pub(crate) struct Manifests {
 impl Manifests {
     /// Reads a stream of YAML documents that Kubernetes would accept; `dir` is for files.
     #[track_caller]
-    pub(crate) fn valid(dir: &Path, yaml: &str) -> Self {
+    fn valid(dir: &Path, yaml: &str) -> Self {
         let file = dir.join("manifests.yaml");
         std::fs::write(&file, yaml).unwrap();
         for version in VERSIONS {
@@ -33,6 +44,14 @@ impl Manifests {
         let script = "import json, sys, yaml\nprint(json.dumps([it for it in yaml.safe_load_all(sys.stdin) if it]))";
         let json = run(command(&venv("python"), dir).args(["-c", script]), yaml).ok();
         Self { objects: serde_json::from_str(&json.stdout).unwrap() }
+    }
+
+    /// The same, whose parts fit together and are locked down.
+    #[track_caller]
+    pub(crate) fn sound(dir: &Path, yaml: &str) -> Self {
+        let manifests = Self::valid(dir, yaml);
+        manifests.assert_sound(dir);
+        manifests
     }
 
     /// The objects of a kind.
@@ -80,7 +99,7 @@ impl Manifests {
 
     /// Asserts what holds for all of them.
     #[track_caller]
-    pub(crate) fn assert_sound(&self, dir: &Path) {
+    fn assert_sound(&self, dir: &Path) {
         self.assert_locked_down();
         self.assert_it_hangs_together();
         let config = self.gateway_toml();

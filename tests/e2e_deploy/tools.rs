@@ -88,6 +88,9 @@ fn library() -> PathBuf {
     if binary().parent().unwrap().ends_with("release") {
         cargo.arg("--release");
     }
+    if cfg!(feature = "otel") {
+        cargo.arg("--all-features");
+    }
     let built = run_within(&mut cargo, "", Duration::from_secs(600)).ok();
     let is_rlib = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "rlib");
     let found = built.stdout.lines().find_map(|line| {

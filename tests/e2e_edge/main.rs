@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
+use support::client::docker::Docker;
 use support::client::skopeo::{Skopeo, to};
 use support::digest;
 use support::gateway::{Gateway, Ports};
@@ -17,6 +18,9 @@ use support::image::Image;
 use support::pki::{Authority, Wanted};
 use support::process::{Finished, command, program, run};
 use support::registry::Registry;
+
+/// May pull from `shown/`, and nothing else.
+const BOB: (&str, &str) = ("bob", "bob-secret");
 
 /// A gateway with TLS in front of a real registry, a certificate of alice's, and one of nobody's.
 struct Site {
@@ -36,15 +40,19 @@ impl Site {
         }
         let registry = Registry::start(dir.path());
         let (ca, upstream) = (authority.file().display().to_string(), registry.port);
+        let hash = bcrypt::hash(BOB.1, 4).unwrap();
+        let plain = dir.path().join("plain.sock").display().to_string();
         let render = |Ports { main, admin }: Ports| {
             format!(
-                "[server]\nlisten = \"127.0.0.1:{main}\"\npublic_url = \"https://localhost:{main}\"\n\
+                "[server]\nlisten = [\"127.0.0.1:{main}\", \"unix:{plain}\"]\npublic_url = \"https://localhost:{main}\"\n\
                  tls = {{ cert = \"{server}/tls.crt\", key = \"{server}/tls.key\", client_ca = \"{ca}\" }}\n\
                  [admin]\nlisten = \"127.0.0.1:{admin}\"\n\
                  [[upstream]]\nname = \"registry\"\nurl = \"http://127.0.0.1:{upstream}\"\n\
                  [[route]]\nprefix = \"/v2/\"\nupstream = \"registry\"\nauth = \"registry\"\n\
-                 [[authn]]\nkind = \"client-certificate\"\n\
-                 [[access]]\nwho = [\"user:alice\"]\nrepositories = [\"team/**\"]\nactions = [\"*\"]\n"
+                 [users.bob]\npassword_hash = \"{hash}\"\n\
+                 [[authn]]\nkind = \"client-certificate\"\n[[authn]]\nkind = \"users\"\n\
+                 [[access]]\nwho = [\"user:alice\"]\nrepositories = [\"team/**\"]\nactions = [\"*\"]\n\
+                 [[access]]\nwho = [\"user:alice\", \"user:bob\"]\nrepositories = [\"shown/**\"]\nactions = [\"pull\"]\n"
             )
         };
         let gateway = (0..20)
@@ -96,6 +104,34 @@ fn curl_speaks_what_it_is_told_to() {
 }
 
 #[test]
+fn a_refused_upload_hears_why_over_http_2_too() {
+    let site = Site::start();
+    let layer = site.dir.path().join("layer");
+    std::fs::write(&layer, vec![7; 8 << 20]).unwrap();
+    let (layer, plain) = (layer.display().to_string(), site.dir.path().join("plain.sock").display().to_string());
+    let (ca, alice) = (site.file("ca.crt"), site.certificate("alice"));
+    let secured = ["--http2", "--cacert", &ca];
+    let known = [&secured[..], &alice.each_ref().map(String::as_str)].concat();
+    for (scheme, args, status, code) in [
+        ("http", &["--http2-prior-knowledge", "--unix-socket", &plain][..], 401, "UNAUTHORIZED"),
+        ("https", &secured, 401, "UNAUTHORIZED"),
+        ("https", &known, 403, "DENIED"),
+    ] {
+        for run in 0..10 {
+            let mut curl = command(&program("curl", "curl"), site.dir.path());
+            curl.args(["-sS", "-m", "30", "-w", "\n%{http_version} %{http_code}", "-X", "PATCH", "-T", &layer])
+                .args(args);
+            curl.arg(format!("{scheme}://localhost:{}/v2/other/app/blobs/uploads/1", site.gateway.port));
+            let answer = crate::run(&mut curl, "").ok().stdout;
+            assert!(
+                answer.contains(code) && answer.ends_with(&format!("\n2 {status}")),
+                "{scheme}, run {run}: {answer}"
+            );
+        }
+    }
+}
+
+#[test]
 fn openssl_sees_a_chain_and_resumes() {
     let site = Site::start();
     let session = site.dir.path().join("session").display().to_string();
@@ -138,9 +174,25 @@ fn skopeo_pushes_and_pulls_with_a_certificate() {
     for layer in &image.layers {
         assert_eq!(digest(&skopeo.pulled("out", layer)), *layer);
     }
-    let other = format!("localhost:{}/other/app", site.gateway.port);
-    let refused = skopeo.run(&["copy", "--dest-cert-dir", &certs, &source, &to(&other, ":v1")]).failed(1);
-    assert!(refused.stderr.contains("403 (Forbidden)"), "{refused}");
+    for name in ["other/app", "shown/app"] {
+        let other = format!("localhost:{}/{name}", site.gateway.port);
+        let refused = skopeo.run(&["copy", "--dest-cert-dir", &certs, &source, &to(&other, ":v1")]).failed(1);
+        assert!(refused.stderr.contains("403 (Forbidden)") || refused.stderr.contains("denied: "), "{refused}");
+    }
     let log = site.gateway.log();
     assert!(log.contains("\"authn\":\"client-certificate\""), "{log}");
+}
+
+#[test]
+fn docker_hears_why_it_may_not_push() {
+    let site = Site::start();
+    let home = site.dir.path().join("d");
+    std::fs::create_dir_all(&home).unwrap();
+    let docker = Docker::start(home);
+    docker.load(&Image::make(site.dir.path(), 2, 8 << 10));
+    // dockerd asks localhost for no certificate that it knows.
+    let host = format!("localhost:{}", site.gateway.port);
+    docker.login(&host, BOB).ok();
+    let refused = docker.push(BOB.0, &format!("{host}/shown/app:v1")).failed(1);
+    assert!(refused.stderr.contains("denied: "), "{refused}");
 }

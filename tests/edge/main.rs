@@ -10,6 +10,7 @@ mod client;
 mod setup;
 
 mod certificates;
+mod doctor;
 mod handshake;
 mod http2;
 mod identity;

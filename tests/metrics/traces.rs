@@ -108,6 +108,20 @@ mod told {
     }
 
     #[test]
+    fn a_stranger_chooses_no_trace() {
+        let (collector, spans) = collector();
+        let trusting_nobody = Setup { server: "workers = 1", ..setup(&collector, "1") };
+        let site = Site::with(&trusting_nobody, ok);
+        assert_eq!(site.ask("GET", &crate::site::blob(), &headers()).0.status(), 200);
+        let told = next(&spans);
+        assert!(told["blob.get"]["parentSpanId"].is_null());
+        assert!(told.values().all(|span| !PARENT.contains(span["traceId"].as_str().unwrap())), "{told:?}");
+        let head = site.upstream.last();
+        assert!(head.get("traceparent").unwrap().contains(told["blob.get"]["traceId"].as_str().unwrap()));
+        assert_eq!(head.get("tracestate"), None);
+    }
+
+    #[test]
     fn what_is_not_sampled_is_not_told_and_goes_upstream_as_such() {
         let (collector, spans) = collector();
         let site = Site::with(&setup(&collector, "0"), ok);

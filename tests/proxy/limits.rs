@@ -5,8 +5,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use socket2::{Domain, Socket, Type};
 
 use crate::site::{SETUP, Setup, Site};
+use crate::support::gateway::{Gateway, Settings, binary};
+use crate::support::process::{command, program};
 use crate::support::until;
-use crate::upstream::ok;
+use crate::upstream::{Upstream, ok};
 use crate::wire::{LIMIT, Wire};
 
 /// With these lines of `[limits]`.
@@ -62,6 +64,34 @@ fn trusted_proxies_bring_as_many_connections_as_they_like() {
     let site = Site::with(&setup, ok);
     let held = [come(&site, 2), come(&site, 2), come(&site, 2)];
     assert!(held.iter().all(Option::is_some));
+}
+
+#[test]
+fn as_many_files_are_open_as_the_system_allows_and_too_few_are_told() {
+    let upstream = Upstream::start(ok);
+    for (connections, is_told) in [(10_000, true), (200, false)] {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            hosts: vec!["127.0.0.1"],
+            server: "workers = 1".into(),
+            token: String::new(),
+            upstream_port: upstream.port,
+            upstream: String::new(),
+            users: Vec::new(),
+            rest: format!("[limits]\nconnections = {connections}\n[log]\nlevel = \"info,tidegate=debug\"\n"),
+        };
+        let gateway = Gateway::start_by(dir.path(), &settings, || {
+            let mut limited = command(&program("sh", "dash"), dir.path());
+            limited.args(["-c", "ulimit -Sn 300; ulimit -Hn 600; exec \"$0\" \"$@\""]).arg(binary());
+            limited
+        });
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", gateway.id())).unwrap();
+        let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        assert_eq!(files.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), ["600", "600"]);
+        let log = gateway.log();
+        assert!(log.contains("raised the limit of open files"), "{log}");
+        assert_eq!(log.contains("\"needed\":20100") && log.contains("set limits.connections to 250"), is_told, "{log}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A configuration that is wrong changes nothing, and is told where operators look.
 
 use crate::change::Change as _;
-use crate::support::site::{SETUP, Setup, Site};
+use crate::support::site::{SETUP, Setup, Site, blob};
 use crate::support::until;
 use crate::support::upstream::ok;
 use crate::support::wire::LIMIT;
@@ -39,12 +39,15 @@ fn a_wrong_configuration_changes_nothing_and_is_told_with_its_place() {
 #[test]
 fn what_cannot_be_started_is_not_put_in_force_either() {
     let site = Site::new(ok);
+    let limits = "[limits]\nheader_bytes = \"8KiB\"\n";
     site.write(|text| {
-        format!("{text}\n[[authn]]\nkind = \"htpasswd\"\nfile = \"users\"\n").replace("user:alice", "user:x")
+        format!("{text}\n[[authn]]\nkind = \"htpasswd\"\nfile = \"users\"\n{limits}").replace("user:alice", "user:x")
     });
     site.reload_in_vain();
     assert!(site.readyz().contains("in force: cannot read "), "{}", site.readyz());
-    assert_eq!(site.get().0.status(), 200);
+    // Neither what requests are judged by nor what connections are given has changed.
+    let long = format!("X-Long: {}\r\n", "x".repeat(20_000));
+    assert_eq!(site.ask("GET", &blob(), &long).0.status(), 200);
     // No signal: the file that was missing is looked for.
     let before = site.reloads();
     std::fs::write(site.dir.path().join("users"), "").unwrap();
@@ -63,6 +66,29 @@ fn a_file_that_is_gone_is_told_and_found_again() {
     until("the missing file is told", LIMIT, || site.readyz().contains("hash cannot be read").then_some(()));
     std::fs::write(&file, text).unwrap();
     until("the file is found", LIMIT, || (site.readyz() == "ready\n").then_some(()));
+}
+
+#[test]
+fn the_level_of_the_log_changes() {
+    const TOLD: &str = "connection ended early";
+    let site = Site::with(&Setup { rest: "[log]\nlevel = \"info\"\n", ..SETUP }, ok);
+    // A request that breaks off, and behind it, on the same worker, one that does not.
+    let provoke = || {
+        let mut client = site.connect();
+        client.send("GET");
+        drop(client);
+        assert_eq!(site.get().0.status(), 200);
+    };
+    provoke();
+    assert!(!site.gateway.log().contains(TOLD));
+    site.replace("level = \"info\"", "level = \"info,tidegate=debug\"");
+    assert_eq!(site.readyz(), "ready\n", "it waits for no restart");
+    provoke();
+    site.wait_for_log(TOLD);
+    site.replace("level = \"info,tidegate=debug\"", "level = \"info\"");
+    let before = site.gateway.log().matches(TOLD).count();
+    provoke();
+    assert_eq!(site.gateway.log().matches(TOLD).count(), before);
 }
 
 #[test]

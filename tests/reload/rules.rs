@@ -53,6 +53,28 @@ fn a_group_that_is_gone_counts_for_nothing_at_the_next_request() {
 }
 
 #[test]
+fn who_guesses_goes_on_waiting() {
+    let rest = "[limits]\nlogin_failures_per_address = 5\npassword_cache = \"0\"\n";
+    let site = Site::with(&Setup { rest, ..SETUP }, ok);
+    assert_eq!(site.gateway.ask_token(Some(ALICE), &[]).status, 200);
+    let guess = |number: u32| site.gateway.ask_token(Some((&format!("user-{number}"), "a guess")), &[]);
+    let judged = (0..20).take_while(|number| guess(*number).status == 401).count();
+    assert_eq!(judged, 5);
+    // With the same configuration, and with another one.
+    for change in [
+        "# nothing else",
+        "[users.carol]\npassword_hash = \"$2b$04$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy\"",
+    ] {
+        site.change(|text| format!("{text}\n{change}\n"));
+        let refused = guess(100).expect(429);
+        // Longer than any reload takes: it is the wait from before.
+        let wait: u32 = refused.header("retry-after").unwrap().parse().unwrap();
+        assert!((60..=600).contains(&wait), "{wait}");
+        assert_eq!(site.gateway.ask_token(Some(ALICE), &[]).status, 200, "what was known to be right still is");
+    }
+}
+
+#[test]
 fn settings_of_connections_and_names_change_too() {
     let site = Site::new(ok);
     let long = format!("X-Long: {}\r\n", "x".repeat(20_000));

@@ -1,13 +1,19 @@
 //! A gateway in front of the upstream of a test, and of another one that is always well, so that it gets ready whatever the first does.
 
+use std::io::Write as _;
+
 use tempfile::TempDir;
 
-use crate::site::{ALICE, SETUP, Setup, blob, start};
+use crate::backend::Backend;
+use crate::site::{ALICE, SETUP, Setup, UPLOAD, blob, start};
 use crate::support::gateway::Gateway;
 use crate::support::http::Request;
 use crate::support::until;
 use crate::upstream::{Upstream, ok};
 use crate::wire::{Body, Head, LIMIT, Wire, basic};
+
+/// How an upload is framed that breaks off after `5\r\nhello\r\n`.
+pub(crate) const BROKEN: [&str; 2] = ["Content-Length: 100", "Transfer-Encoding: chunked"];
 
 /// The gateway.
 pub(crate) struct Front {
@@ -57,6 +63,37 @@ impl Front {
     #[track_caller]
     pub(crate) fn get(&self) -> (Head, Body) {
         self.ask("GET", &blob(), "")
+    }
+
+    /// Uploads of 20 MB that the upstream answers with 413 and `early` before they have come: each client reads that.
+    #[track_caller]
+    pub(crate) fn hears_early_answers(&self) {
+        for round in 0..20 {
+            let mut client = self.connect();
+            let mut writer = client.writer();
+            client.send(format!("{}Content-Length: 20000000\r\n\r\n", self.begin("PATCH", UPLOAD)));
+            let sending = std::thread::spawn(move || {
+                // It is told to stop somewhere in the middle.
+                let _ = writer.write_all(&vec![b'x'; 20_000_000]);
+            });
+            let (head, body) = client.reply();
+            assert_eq!((head.status(), body.text().as_str()), (413, "early"), "round {round}");
+            client.leave(false);
+            sending.join().unwrap();
+        }
+    }
+
+    /// An upload with this framing whose client leaves in the middle: the upstream does not take it for whole.
+    #[track_caller]
+    pub(crate) fn breaks_an_upload_off(&self, backend: &Backend, framing: &str) {
+        let before = backend.bodies().len();
+        let mut client = self.connect();
+        client.send(format!("{}{framing}\r\n\r\n", self.begin("PATCH", UPLOAD)));
+        client.send("5\r\nhello\r\n");
+        until("the upstream hears of it", LIMIT, || (backend.records().len() > before).then_some(()));
+        client.leave(false);
+        until("the body ends", LIMIT, || (backend.bodies().len() > before).then_some(()));
+        assert!(!backend.bodies()[before].1, "{framing}: {:?}", backend.bodies());
     }
 
     /// Waits until the gateway has written `text` into its log.

@@ -9,7 +9,7 @@ use http::{Response, Version};
 use tokio::sync::Semaphore;
 
 use crate::backend::{Backend, Speaks, ok, parts, text};
-use crate::front::Front;
+use crate::front::{BROKEN, Front};
 use crate::pki::Ca;
 use crate::site::{DIGEST, UPLOAD, blob};
 use crate::support::until;
@@ -92,36 +92,15 @@ fn who_does_not_speak_it_is_502() {
 #[test]
 fn an_early_answer_is_heard() {
     let backend = Backend::start(Speaks::Http2, |_, _| Box::pin(async { text(413, "early") }));
-    let front = Front::new(&plain(&backend), HTTP2);
-    for round in 0..20 {
-        let mut client = front.connect();
-        let mut writer = client.writer();
-        client.send(format!("{}Content-Length: 20000000\r\n\r\n", front.begin("PATCH", UPLOAD)));
-        let sending = std::thread::spawn(move || {
-            use std::io::Write as _;
-            // It is told to stop somewhere in the middle.
-            let _ = writer.write_all(&vec![b'x'; 20_000_000]);
-        });
-        let (head, body) = client.reply();
-        assert_eq!((head.status(), body.text().as_str()), (413, "early"), "round {round}");
-        client.leave(false);
-        sending.join().unwrap();
-    }
+    Front::new(&plain(&backend), HTTP2).hears_early_answers();
 }
 
 #[test]
 fn a_broken_upload_is_reset() {
     let backend = Backend::start(Speaks::Http2, ok);
     let front = Front::new(&plain(&backend), HTTP2);
-    for framing in ["Content-Length: 100", "Transfer-Encoding: chunked"] {
-        let before = backend.bodies().len();
-        let mut client = front.connect();
-        client.send(format!("{}{framing}\r\n\r\n", front.begin("PATCH", UPLOAD)));
-        client.send("5\r\nhello\r\n");
-        until("the upstream hears of it", LIMIT, || (backend.records().len() > before).then_some(()));
-        client.leave(false);
-        until("the body ends", LIMIT, || (backend.bodies().len() > before).then_some(()));
-        assert!(!backend.bodies()[before].1, "{framing}: {:?}", backend.bodies());
+    for framing in BROKEN {
+        front.breaks_an_upload_off(&backend, framing);
         // Only the one request: the connection is good for others.
         assert_eq!(front.get().0.status(), 200);
     }

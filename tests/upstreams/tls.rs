@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Response;
 
 use crate::backend::{Answering, Backend, Speaks, ok, parts, text};
-use crate::front::Front;
+use crate::front::{BROKEN, Front};
 use crate::pki::{Ca, replace};
 use crate::site::UPLOAD;
 use crate::support::until;
@@ -127,21 +127,7 @@ fn early(_: http::Request<hyper::body::Incoming>, _: Arc<crate::backend::Seen>) 
 fn an_early_answer_is_heard() {
     let ca = Ca::new();
     let backend = Backend::start(tls(&ca, &["localhost"]), early);
-    let front = Front::new(&at("localhost", &backend), &with_ca(&ca));
-    for round in 0..20 {
-        let mut client = front.connect();
-        let mut writer = client.writer();
-        client.send(format!("{}Content-Length: 20000000\r\n\r\n", front.begin("PATCH", UPLOAD)));
-        let sending = std::thread::spawn(move || {
-            use std::io::Write as _;
-            // It is told to stop somewhere in the middle.
-            let _ = writer.write_all(&vec![b'x'; 20_000_000]);
-        });
-        let (head, body) = client.reply();
-        assert_eq!((head.status(), body.text().as_str()), (413, "early"), "round {round}");
-        client.leave(false);
-        sending.join().unwrap();
-    }
+    Front::new(&at("localhost", &backend), &with_ca(&ca)).hears_early_answers();
 }
 
 #[test]
@@ -149,15 +135,8 @@ fn a_broken_upload_is_never_whole() {
     let ca = Ca::new();
     let backend = Backend::start(tls(&ca, &["localhost"]), ok);
     let front = Front::new(&at("localhost", &backend), &with_ca(&ca));
-    for framing in ["Content-Length: 100", "Transfer-Encoding: chunked"] {
-        let before = backend.bodies().len();
-        let mut client = front.connect();
-        client.send(format!("{}{framing}\r\n\r\n", front.begin("PATCH", UPLOAD)));
-        client.send("5\r\nhello\r\n");
-        until("the upstream hears of it", LIMIT, || (backend.records().len() > before).then_some(()));
-        client.leave(false);
-        until("the body ends", LIMIT, || (backend.bodies().len() > before).then_some(()));
-        assert!(!backend.bodies()[before].1, "{framing}: {:?}", backend.bodies());
+    for framing in BROKEN {
+        front.breaks_an_upload_off(&backend, framing);
     }
 }
 

@@ -1,8 +1,12 @@
 //! The running gateway, asked as clients ask it: by each of its public URLs.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use http::HeaderValue;
 use http::uri::Scheme;
 
+use super::certificate::Own;
 use super::finding::{Finding, Group};
 use super::http::{Answer, Header, Outcome, Target};
 use super::public::{self, Expected, Seen};
@@ -10,8 +14,9 @@ use super::site::{Site, api, target};
 use super::smuggle::{self, spellings};
 use super::{identity, plain};
 use crate::authz::{RepositoryPattern, Target as RuleTarget};
-use crate::config::{Listener, PublicUrl, RouteAuth};
-use crate::server::JWKS_PATH;
+use crate::config::{self, Listener, PublicUrl, RouteAuth};
+use crate::server::tls::ClientAuth;
+use crate::server::{Address, JWKS_PATH, Tls};
 
 /// Most repositories of the rules that are tried without credentials.
 const REPOSITORIES: usize = 3;
@@ -21,26 +26,42 @@ pub(super) async fn examine(site: &Site<'_>, url: &PublicUrl) -> Group {
     let shown = format!("{}://{}", url.scheme, url.authority);
     let mut group = Group::new(format!("gateway {shown}"));
     let Some(mut way) = target(url) else { return group };
+    let mut own = None;
     if url.scheme == Scheme::HTTPS {
-        // TLS ends in a proxy in front, and is not spoken here: its way to the gateway is taken instead.
-        let Some(listen) = site.config.server.listen.iter().find_map(Listener::tcp) else { return group };
-        let ip = listen.ip();
-        let host = if !ip.is_unspecified() {
-            ip.to_string()
-        } else if ip.is_ipv6() {
-            "::1".into()
-        } else {
-            "127.0.0.1".into()
-        };
-        way = Target::plain(host, listen.port());
-        group.add([Finding::note(
-            "https-not-checked",
-            format!("TLS is not spoken by the doctor yet: {way} was asked in its name, and the proxy in front was not checked"),
-        )]);
+        let secured = site.config.server.tls.as_ref().zip(listener(site, true));
+        let Some(listen) = secured.map(|(_, listen)| listen).or_else(|| listener(site, false)) else { return group };
+        let Target { address: Address::Tcp { host, .. }, .. } = &way else { return group };
+        let name = host.clone();
+        way = here(listen);
+        match secured.map(|(tls, _)| speak(tls, &name)) {
+            Some(Ok((certificate, tls))) => (own, way.tls) = (Some(certificate), Some(tls)),
+            Some(Err(finding)) => {
+                group.add([finding]);
+                return group;
+            }
+            // TLS ends in a proxy in front: its way to the gateway is taken instead.
+            None => group.add([Finding::note(
+                "https-not-checked",
+                format!("TLS ends in a proxy in front, which was not checked: {way} was asked in its name"),
+            )]),
+        }
     }
     let asks = Asks { site, way, host: url.authority.clone() };
+    if let Some(own) = &own
+        && site.config.server.tls.as_ref().is_some_and(|tls| tls.client_auth == ClientAuth::Required)
+    {
+        // The listener shows its certificate before it refuses.
+        let _ = asks.get(JWKS_PATH, &[]).await;
+        group.add(own.findings(site.clock.now()));
+        group.add([Finding::note(
+            "client-certificate",
+            "not checked further: clients must show a certificate, and the doctor has none",
+        )]);
+        return group;
+    }
     let expected = asks.expected(url, shown);
     let seen = asks.see(url).await;
+    group.add(own.iter().flat_map(|own| own.findings(site.clock.now())));
     if let Ok(keys) = &seen.keys {
         group.add(plain::clock("the gateway", keys, site.clock.now()));
     }
@@ -53,6 +74,33 @@ pub(super) async fn examine(site: &Site<'_>, url: &PublicUrl) -> Group {
         group.add(asks.pulp_name(&expected.url).await);
     }
     group
+}
+
+/// The TCP listener that clients come to, by TLS or not; one that reads PROXY headers only where there is no other.
+fn listener(site: &Site<'_>, secured: bool) -> Option<SocketAddr> {
+    let listeners = site.config.server.listen.iter().filter(|listener| !secured || listener.tls != Some(false));
+    let (plain, proxied): (Vec<&Listener>, _) = listeners.partition(|listener| !listener.proxy_protocol);
+    plain.into_iter().chain(proxied).find_map(Listener::tcp)
+}
+
+/// How a listener of this host is reached from here.
+fn here(listen: SocketAddr) -> Target {
+    let ip = listen.ip();
+    let host = if !ip.is_unspecified() {
+        ip.to_string()
+    } else if ip.is_ipv6() {
+        "::1".into()
+    } else {
+        "127.0.0.1".into()
+    };
+    Target::plain(host, listen.port())
+}
+
+/// TLS with the gateway itself, which is asked for this name.
+fn speak(tls: &config::Tls, name: &str) -> Result<(Arc<Own>, Arc<Tls>), Finding> {
+    let own = Own::read(tls, name)?;
+    let tls = own.tls()?;
+    Ok((own, tls))
 }
 
 /// Asks the gateway by one name.
@@ -94,11 +142,21 @@ impl Asks<'_> {
             ours = Some(self.get("/v2/", &[token]).await);
         }
         let mut realm = None;
-        if url.scheme == Scheme::HTTP
-            && let Some((location, service)) = service
-            && let Some((target, host, path)) = split(&location)
-        {
-            realm = Some(self.site.client.get(&target, &host, &format!("{path}?service={service}"), &[]).await);
+        let query = |path: &str, service: &str| format!("{path}?service={service}");
+        match service {
+            Some((location, service)) if url.scheme == Scheme::HTTP => {
+                if let Some((target, host, path)) = split(&location) {
+                    realm = Some(self.site.client.get(&target, &host, &query(&path, &service), &[]).await);
+                }
+            }
+            // By the same way, where that is the gateway's own.
+            Some((location, service)) if self.way.tls.is_some() => {
+                let path = location.strip_prefix("https://").and_then(|rest| rest.strip_prefix(self.host.as_str()));
+                if let Some(path) = path.filter(|path| path.starts_with('/')) {
+                    realm = Some(self.get(&query(path, &service), &[]).await);
+                }
+            }
+            _ => {}
         }
         Seen { ping, ours, keys: self.get(JWKS_PATH, &[]).await, realm }
     }

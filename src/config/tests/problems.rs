@@ -278,6 +278,7 @@ fn one_error_each() {
         ("[limits]\nheader_bytes = '64KB'\n".to_owned(), (5, 16), "\"64KB\" is no size"),
         ("[limits]\nscopes = -1\n".to_owned(), (5, 10), "from 1 to 1000"),
         ("[log]\nlevel = 'tidegate=loud'\n".to_owned(), (5, 9), "no log level"),
+        ("[log]\nlevel = 'inof'\n".to_owned(), (5, 9), "no log level"),
         ("[log]\naudit = 'stdin'\n".to_owned(), (5, 9), "{ file = \"path\" }"),
         ("[log]\naudit = { syslog = '/dev/log' }\n".to_owned(), (5, 20), "write \"unix:/dev/log\""),
         ("[log]\naudit = { syslog = 'udp:loghost' }\n".to_owned(), (5, 20), "with host and port"),

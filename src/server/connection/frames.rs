@@ -107,6 +107,12 @@ pub(super) fn get(stream: u32) -> Vec<u8> {
     frame(HEADERS, END_STREAM | END_HEADERS, stream, &block)
 }
 
+/// POST to the same, whose body is yet to come.
+pub(super) fn post(stream: u32) -> Vec<u8> {
+    let block = [&[0x83, 0x86, 0x84, 0x01, 1][..], b"x"].concat();
+    frame(HEADERS, END_HEADERS, stream, &block)
+}
+
 /// `RST_STREAM`.
 pub(super) fn reset(stream: u32, error: u32) -> Vec<u8> {
     frame(RST_STREAM, 0, stream, &error.to_be_bytes())

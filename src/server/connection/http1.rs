@@ -21,7 +21,7 @@ use tower_service::Service;
 
 use super::activity::{Activity, FirstHead, HeadTimer};
 use super::channel::Channel;
-use super::{ConnectionSettings, DEFAULT_MAX_HEADERS, End};
+use super::{ConnectionSettings, DEFAULT_MAX_HEADERS, End, Inbound};
 use crate::server::shutdown::ShutdownWatch;
 
 /// The most that hyper buffers of a connection in each direction. Its own default of 400 KiB is more than a fast transfer needs.
@@ -39,7 +39,7 @@ pub(super) async fn serve<S, B>(
     shutdown: &mut ShutdownWatch,
 ) -> End
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Inbound>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -96,7 +96,7 @@ async fn turn<S, B>(
     mut told_to_end: Pin<&mut impl Future<Output = ()>>,
 ) -> Turn
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Inbound>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -171,15 +171,15 @@ struct LastAnswers<S> {
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for LastAnswers<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
+    S: Service<Request<Inbound>, Response = Response<B>, Error = Infallible> + Clone,
 {
     type Response = Response<B>;
     type Error = Infallible;
-    type Future = LastAnswer<<TowerToHyperService<S> as hyper::service::Service<Request<Incoming>>>::Future>;
+    type Future = LastAnswer<<TowerToHyperService<S> as hyper::service::Service<Request<Inbound>>>::Future>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let last = self.most.is_some_and(|most| self.activity.count_request() >= most.get());
-        LastAnswer { inner: self.inner.call(request), activity: Arc::clone(&self.activity), last }
+        LastAnswer { inner: self.inner.call(request.map(Inbound::plain)), activity: Arc::clone(&self.activity), last }
     }
 }
 

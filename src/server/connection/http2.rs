@@ -25,7 +25,7 @@ use tower_service::Service;
 use super::activity::Activity;
 use super::channel::Channel;
 use super::streams::{Requests, Stream, StreamBody, Streams};
-use super::{ConnectionSettings, End};
+use super::{ConnectionSettings, End, Inbound};
 use crate::server::shutdown::ShutdownWatch;
 
 /// What a client may send of one request's body before somebody takes it. What hyper and Go take too: enough for 10 MB/s over 100 ms.
@@ -71,12 +71,12 @@ pub(super) async fn serve<S, B>(
     shutdown: &mut ShutdownWatch,
 ) -> End
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Inbound>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let streams = Streams::new(limits.resets);
+    let streams = Streams::new(limits.resets, settings.linger);
     let requests = Requests::new(Arc::clone(&streams), settings.write_timeout);
     let _all_end_with_the_connection = requests.guard();
     let service = Streamed {
@@ -223,16 +223,17 @@ struct Streamed<S> {
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for Streamed<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
+    S: Service<Request<Inbound>, Response = Response<B>, Error = Infallible> + Clone,
     B: Body<Data = Bytes>,
 {
     type Response = Response<StreamBody<B>>;
     type Error = Infallible;
-    type Future = Answer<<TowerToHyperService<S> as hyper::service::Service<Request<Incoming>>>::Future>;
+    type Future = Answer<<TowerToHyperService<S> as hyper::service::Service<Request<Inbound>>>::Future>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let stream = self.streams.announce();
         let is_head = *request.method() == Method::HEAD;
+        let request = request.map(|body| Inbound::of(body, Arc::clone(&stream)));
         let fits = request.headers().len() <= self.max_headers;
         Answer { inner: fits.then(|| self.inner.call(request)), is_head, stream }
     }

@@ -10,7 +10,7 @@ use http::{Method, StatusCode};
 
 use super::frames::{
     CANCEL, CONTINUATION, DATA, END_STREAM, ENHANCE_YOUR_CALM, Frames, HEADERS, RST_STREAM, WINDOW_UPDATE, frame, get,
-    reset,
+    post, reset,
 };
 use super::http2_tests::{answer, client, echo, request};
 use super::test_support::{TestServer, patient, streamed, text, within};
@@ -34,19 +34,24 @@ async fn a_client_that_takes_nothing_of_an_answer_loses_it() {
     });
     // A window of 40,000 bytes for each stream: the answer is longer.
     let mut frames = Frames::begin(&server, &[(4, 40_000)]).await;
-    frames.send(&get(1)).await;
-    let (mut taken, mut ended) = (0, None);
-    while ended.is_none() {
-        match frames.next().await.unwrap() {
-            (DATA, 1, payload) => taken += payload.len(),
-            (RST_STREAM, 1, payload) => ended = Some(payload),
-            _ => {}
+    // Also where nobody reads what it might still send.
+    for (stream, head) in [(1, get(1)), (3, post(3))] {
+        frames.send(&head).await;
+        let (mut taken, mut ended) = (0, None);
+        while ended.is_none() {
+            match frames.next().await.unwrap() {
+                (DATA, of, payload) if of == stream => taken += payload.len(),
+                (RST_STREAM, of, payload) if of == stream => ended = Some(payload),
+                _ => {}
+            }
         }
+        assert_eq!((taken, ended.unwrap()), (40_000, CANCEL.to_be_bytes().to_vec()));
+        // The connection has room for 65,535 bytes.
+        frames.send(&frame(WINDOW_UPDATE, 0, 0, &40_000_u32.to_be_bytes())).await;
     }
-    assert_eq!((taken, ended.unwrap()), (40_000, CANCEL.to_be_bytes().to_vec()));
-    // The connection is as good as before.
-    frames.send(&get(3)).await;
-    assert_eq!(frames.until(HEADERS).await.0, 3);
+    // It is as good as before.
+    frames.send(&get(5)).await;
+    assert_eq!(frames.until(HEADERS).await.0, 5);
 }
 
 #[tokio::test]

@@ -2,6 +2,10 @@
 //!
 //! hyper runs each request as a future of its own, which it hands to an executor. The one here keeps all of them with their connection,
 //! so that none outlives it, and times those whose client does not open its window: no socket shows that a stream stands still.
+//!
+//! Some clients lose an answer whose stream is reset while they still send, even with `NO_ERROR` (RFC 9113, section 8.1): curl before 8
+//! does. So what nobody reads of a request is read here and discarded, within the bounds of [`linger`], and only what goes on beyond
+//! them is reset.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -13,9 +17,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
 use hyper::rt::Executor;
-use tokio::task::JoinSet;
+use tokio::runtime::Handle;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, Sleep, sleep};
+
+use crate::server::linger::{self, LingerSettings};
 
 /// What is handed to the connection at once. A client that takes one such piece has moved.
 const PIECE: usize = 16 * 1024;
@@ -33,6 +41,9 @@ pub(super) struct Streams {
     most_credit: usize,
     /// Requests that hyper was told to answer, and whose futures it has not handed over yet.
     announced: Mutex<VecDeque<Arc<Stream>>>,
+    /// What runs for them, for as long as the connection lives.
+    tasks: Mutex<JoinSet<()>>,
+    linger: LingerSettings,
 }
 
 /// One request.
@@ -45,11 +56,24 @@ pub(super) struct Stream {
     pieces: AtomicU64,
     /// Whether it ended otherwise than by the client: whole, or broken by us.
     answered: AtomicBool,
+    /// What becomes of the part of its body that nobody reads.
+    rest: Mutex<Rest>,
+}
+
+/// See [`Stream::rest`].
+#[derive(Debug)]
+enum Rest {
+    /// It is discarded, should there be one.
+    Wanted,
+    /// It is being discarded.
+    Discarded(AbortHandle),
+    /// The request was given up: its stream is to be reset at once.
+    Unwanted,
 }
 
 impl Streams {
     /// `credit`: how many requests the client may give up, beyond as many as it lets end well.
-    pub(super) fn new(credit: usize) -> Arc<Self> {
+    pub(super) fn new(credit: usize, linger: LingerSettings) -> Arc<Self> {
         Arc::new(Self {
             began: Instant::now(),
             open: AtomicUsize::new(0),
@@ -58,6 +82,8 @@ impl Streams {
             credit: AtomicUsize::new(credit),
             most_credit: credit,
             announced: Mutex::default(),
+            tasks: Mutex::default(),
+            linger,
         })
     }
 
@@ -70,6 +96,7 @@ impl Streams {
             waits: AtomicBool::new(false),
             pieces: AtomicU64::new(0),
             answered: AtomicBool::new(false),
+            rest: Mutex::new(Rest::Wanted),
         });
         lock(&self.announced).push_back(Arc::clone(&stream));
         stream
@@ -108,24 +135,39 @@ impl Stream {
     pub(super) fn answered(&self) {
         self.answered.store(true, Relaxed);
     }
+
+    /// Nobody reads any more of its body: the client may go on sending for a while, so that it reads the answer.
+    pub(super) fn discard(&self, body: Incoming) {
+        let mut rest = lock(&self.rest);
+        if let (Rest::Wanted, Ok(runtime)) = (&*rest, Handle::try_current()) {
+            let discarded = linger::discard_body(body, self.of.linger);
+            *rest = Rest::Discarded(lock(&self.of.tasks).spawn_on(discarded, &runtime));
+        }
+    }
+
+    /// The request is given up by us.
+    fn give_up(&self) {
+        if let Rest::Discarded(task) = std::mem::replace(&mut *lock(&self.rest), Rest::Unwanted) {
+            task.abort();
+        }
+    }
 }
 
 /// Runs the requests of a connection for as long as it lives.
 #[derive(Clone)]
 pub(super) struct Requests {
     streams: Arc<Streams>,
-    tasks: Arc<Mutex<JoinSet<()>>>,
     write_timeout: Duration,
 }
 
 impl Requests {
     pub(super) fn new(streams: Arc<Streams>, write_timeout: Duration) -> Self {
-        Self { streams, tasks: Arc::default(), write_timeout }
+        Self { streams, write_timeout }
     }
 
     /// Ends all of them when it is dropped.
     pub(super) fn guard(&self) -> Guard {
-        Guard(Arc::clone(&self.tasks))
+        Guard(Arc::clone(&self.streams))
     }
 }
 
@@ -135,7 +177,7 @@ where
 {
     fn execute(&self, future: F) {
         let stream = lock(&self.streams.announced).pop_front();
-        let mut tasks = lock(&self.tasks);
+        let mut tasks = lock(&self.streams.tasks);
         while tasks.try_join_next().is_some() {}
         match stream {
             Some(stream) => {
@@ -149,11 +191,11 @@ where
 }
 
 /// See [`Requests::guard`].
-pub(super) struct Guard(Arc<Mutex<JoinSet<()>>>);
+pub(super) struct Guard(Arc<Streams>);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        lock(&self.0).abort_all();
+        lock(&self.0.tasks).abort_all();
     }
 }
 
@@ -202,6 +244,7 @@ impl<F: Future<Output = ()>> Future for Request<F> {
             return Poll::Pending;
         }
         tracing::debug!("a client takes nothing of an answer; its stream is reset");
+        stream.give_up();
         Poll::Ready(())
     }
 }

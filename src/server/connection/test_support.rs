@@ -13,13 +13,12 @@ use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tower_service::Service;
 
-use super::{ConnectionInfo, ConnectionSettings};
+use super::{ConnectionInfo, ConnectionSettings, Inbound};
 use crate::server::linger::LingerSettings;
 use crate::server::listener::Listeners;
 use crate::server::shutdown::Shutdown;
@@ -69,9 +68,9 @@ impl http_body::Body for Streamed {
 #[derive(Clone)]
 pub(crate) struct Handler<F>(pub(crate) F);
 
-impl<F, R> Service<Request<Incoming>> for Handler<F>
+impl<F, R> Service<Request<Inbound>> for Handler<F>
 where
-    F: FnMut(Request<Incoming>) -> R,
+    F: FnMut(Request<Inbound>) -> R,
     R: Future<Output = Response<TestBody>> + Send + 'static,
 {
     type Response = Response<TestBody>;
@@ -82,7 +81,7 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request<Inbound>) -> Self::Future {
         let answer = (self.0)(request);
         Box::pin(async move { Ok(answer.await) })
     }
@@ -98,7 +97,7 @@ pub(crate) struct TestServer {
 impl TestServer {
     pub(crate) fn start<F, R>(settings: ConnectionSettings, handler: F) -> Self
     where
-        F: FnMut(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
+        F: FnMut(Request<Inbound>) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = Response<TestBody>> + Send + 'static,
     {
         let listeners = Listeners::bind(&["127.0.0.1:0".parse().unwrap()], NonZeroUsize::MIN).unwrap();

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use http::header::{CONTENT_TYPE, HeaderMap};
 use http::request;
+use http_body::Body as _;
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::{Body as _, Incoming};
 use zeroize::Zeroizing;
 
 use super::client::ClientCredentials;
@@ -15,6 +15,7 @@ use crate::authn;
 use crate::metrics::Grant;
 use crate::registry::query::{MAX_FORM, Query};
 use crate::server::body::ClientBody;
+use crate::server::connection::Inbound;
 use crate::server::exchange::Exchange;
 use crate::server::failure::{Failure, TokenRequestError};
 use crate::server::progress::Progress;
@@ -24,7 +25,7 @@ use crate::server::state::State;
 pub(super) async fn read(
     state: &State,
     head: &request::Parts,
-    body: Incoming,
+    body: Inbound,
     exchange: &mut Exchange,
 ) -> Result<TokenRequest, Failure> {
     let headers = &head.headers;

@@ -91,6 +91,41 @@ impl fmt::Display for Address {
     }
 }
 
+#[cfg(test)]
+impl UpstreamSettings {
+    /// One at these ports of this host, called `registry`, without anything that may be left out; each time is a second.
+    pub(crate) fn plain(ports: &[u16]) -> Self {
+        let second = Duration::from_secs(1);
+        Self {
+            name: "registry".into(),
+            addresses: ports.iter().map(|port| Address::Tcp { host: "127.0.0.1".into(), port: *port }).collect(),
+            tls: None,
+            http2: false,
+            pool: true,
+            pool_idle_timeout: second,
+            connect_timeout: second,
+            handshake_timeout: second,
+            response_timeout: second,
+            body_idle_timeout: second,
+            health: HealthSettings {
+                path: "/".into(),
+                interval: second,
+                timeout: second,
+                unhealthy_after: 1,
+                healthy_after: 1,
+                eject_after: 1,
+                eject_time: second,
+            },
+            retries: None,
+            bound: None,
+            spool: None,
+            retry_after: None,
+            passed_headers: PassedHeaders::default(),
+            metrics: UpstreamMetrics::default(),
+        }
+    }
+}
+
 /// How TLS is spoken with an upstream. There is no way to leave out the verification of its certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsSettings {

@@ -3,38 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Address, BoundSettings, HealthSettings, RetrySettings, Upstream, UpstreamSettings};
-use crate::metrics::UpstreamMetrics;
-use crate::server::headers::PassedHeaders;
+use super::{BoundSettings, RetrySettings, Upstream, UpstreamSettings};
 
 fn settings(ports: &[u16]) -> UpstreamSettings {
-    let second = Duration::from_secs(1);
     UpstreamSettings {
-        name: "registry".into(),
-        addresses: ports.iter().map(|port| Address::Tcp { host: "127.0.0.1".into(), port: *port }).collect(),
-        tls: None,
-        http2: false,
-        pool: true,
-        pool_idle_timeout: second,
-        connect_timeout: second,
-        handshake_timeout: second,
-        response_timeout: second,
-        body_idle_timeout: second,
-        health: HealthSettings {
-            path: "/".into(),
-            interval: second,
-            timeout: second,
-            unhealthy_after: 1,
-            healthy_after: 1,
-            eject_after: 1,
-            eject_time: second,
-        },
         retries: Some(RetrySettings { budget: 0.2, burst: 10 }),
-        bound: Some(BoundSettings { at_once: 1, queue: 1, timeout: second }),
-        spool: None,
-        retry_after: None,
-        passed_headers: PassedHeaders::default(),
-        metrics: UpstreamMetrics::default(),
+        bound: Some(BoundSettings { at_once: 1, queue: 1, timeout: Duration::from_secs(1) }),
+        ..UpstreamSettings::plain(ports)
     }
 }
 

@@ -96,6 +96,14 @@ impl Tls {
         Ok(Self { settings: settings.clone(), server_name, alpn, config })
     }
 
+    /// With a configuration of the caller's own, for a peer of this name; no files are read.
+    pub(crate) fn with(mut config: ClientConfig, name: ServerName<'static>) -> Self {
+        let alpn: &[&[u8]] = &[b"http/1.1"];
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        let config = ArcSwap::from_pointee(config);
+        Self { settings: TlsSettings::default(), server_name: Some(name), alpn, config }
+    }
+
     /// Reads the files again. Connections that are open stay as they are.
     pub(crate) fn reload(&self) -> Result<(), UpstreamTlsError> {
         self.config.store(Arc::new(read(&self.settings, self.alpn)?));
