@@ -9,7 +9,7 @@ usage() {
 usage: tests/fuzz.sh build
        tests/fuzz.sh run [SECONDS]
 
-  build    builds all targets, and installs cargo-fuzz into ~/.cache if it is missing
+  build    builds all targets, and installs cargo-fuzz if it is missing; both stay in ~/.cache/tidegate-ci
   run      lets each target look for SECONDS (default 10), beginning with its corpus; prints one line for each, and how many found nothing
 
 Both need a nightly toolchain (`rustup toolchain install nightly`). Without one, or without cargo-fuzz, they say so and do nothing:
@@ -21,9 +21,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # Kept outside the clone, because building it takes minutes.
 version=0.13.2
-home=${XDG_CACHE_HOME:-$HOME/.cache}/tidegate-ci/cargo-fuzz-$version
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/tidegate-ci
+home=$cache/cargo-fuzz-$version
+target=$cache/fuzz-target
 toolchain=nightly
-built=fuzz/target/built
+built=$target/built
 
 has_nightly() {
     command -v rustup >/dev/null && rustup run "$toolchain" cargo --version >/dev/null 2>&1
@@ -49,7 +51,7 @@ build() {
     # The same versions of everything as in the gateway; what only fuzzing needs is added.
     cp Cargo.lock fuzz/Cargo.lock
     # There is no unsafe code of ours for a sanitizer to watch, and without one a build takes half the time.
-    CARGO_TARGET_DIR=fuzz/target cargo "+$toolchain" fuzz build --sanitizer none --codegen-units 16
+    CARGO_TARGET_DIR=$target cargo "+$toolchain" fuzz build --sanitizer none --codegen-units 16
     touch "$built"
 }
 
@@ -63,7 +65,7 @@ targets() {
 # look TARGET SECONDS: its last line is one of those that `tests/run` counts.
 look() {
     local target=$1 seconds=$2 new program options=()
-    program=$(echo fuzz/target/*/release/"$target")
+    program=$(echo "$cache"/fuzz-target/*/release/"$target")
     new=$(mktemp -d)
     mkdir -p "fuzz/artifacts/$target"
     if [ -f "fuzz/dictionaries/$target" ]; then

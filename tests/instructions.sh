@@ -35,7 +35,9 @@ circumstances() {
         grep -xE 'adx|avx2|bmi2|pclmulqdq|rdrand|sha_ni' | sort -u | sed 's/^/ /' | tr -d '\n')"
 }
 
-program=benches/instructions/target/release/instructions
+# Kept outside the clone, because building it takes minutes.
+target=${XDG_CACHE_HOME:-$HOME/.cache}/tidegate-ci/instructions-target
+program=$target/release/instructions
 
 # count NAME: its instructions in one call.
 count() {
@@ -117,7 +119,7 @@ build() {
     install_missing valgrind=valgrind
     # The same versions of everything as in the gateway.
     cp Cargo.lock benches/instructions/Cargo.lock
-    CARGO_TARGET_DIR=benches/instructions/target cargo build --release --manifest-path benches/instructions/Cargo.toml
+    CARGO_TARGET_DIR=$target cargo build --release --manifest-path benches/instructions/Cargo.toml
 }
 
 case "${1:-}" in
