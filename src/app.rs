@@ -113,8 +113,7 @@ pub fn start(config: Config, ring: KeyRing, file: Option<ConfigFile>) -> Result<
         let shared = Arc::clone(&shared);
         move |connection: &ConnectionInfo| {
             let serves = if connection.listener < main_addresses { Serves::Everything } else { Serves::TokensOnly };
-            Gateway::new(Arc::clone(&shared), serves, connection.peer, connection.worker)
-                .with_certificate(connection.certificate.clone())
+            Gateway::new(Arc::clone(&shared), serves, connection)
         }
     })?;
     let addresses = workers.bound().to_vec();

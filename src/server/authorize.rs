@@ -33,7 +33,7 @@ pub(crate) fn known(
     let requested = passage.requested.as_deref();
     exchange.audit_decision(&presented.judged(state, requested, audit::Result::Allowed, &passage.reason));
     state.sessions.count(true);
-    exchange.metrics.lookup(CacheKind::Decision, true);
+    exchange.metrics().lookup(CacheKind::Decision, true);
     Some(passage)
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn operation(
     let result = if reduced { audit::Result::Reduced } else { audit::Result::Allowed };
     exchange.audit_decision(&presented.judged(state, requested, result, &passage.reason));
     if let Some((session, key)) = memory(state, head, presented, exchange) {
-        exchange.metrics.lookup(CacheKind::Decision, false);
+        exchange.metrics().lookup(CacheKind::Decision, false);
         session.keep(presented.caller(), key, &passage);
     }
     Ok(passage)

@@ -28,11 +28,17 @@ use crate::registry::{Operation, OperationAction, RepositoryName};
 use crate::subject::{Caller, UserName};
 use crate::telemetry::Trace;
 
+/// Where it is told what became of requests.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    pub(crate) log: LogWriter,
+    pub(crate) metrics: Metrics,
+}
+
 /// What is known of a request so far.
 #[derive(Debug)]
 pub(crate) struct Exchange {
-    log: LogWriter,
-    pub(crate) metrics: Metrics,
+    recorder: Arc<Recorder>,
     began: SystemTime,
     started: Instant,
     pub(crate) peer: Peer,
@@ -84,11 +90,10 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     /// A request that has just come, where it stays.
-    pub(crate) fn new(log: LogWriter, metrics: Metrics, peer: Peer, method: Method) -> Box<Self> {
-        metrics.request_begun();
+    pub(crate) fn new(recorder: Arc<Recorder>, peer: Peer, method: Method) -> Box<Self> {
+        recorder.metrics.request_begun();
         Box::new(Self {
-            log,
-            metrics,
+            recorder,
             began: SystemTime::now(),
             started: Instant::now(),
             peer,
@@ -206,9 +211,14 @@ impl Exchange {
         self.unread || self.progress.as_ref().is_some_and(|progress| !progress.is_done())
     }
 
+    /// Where it is counted.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.recorder.metrics
+    }
+
     /// Writes an audit line.
     pub(crate) fn audit(&self, line: &AuditLine<'_>) {
-        self.log.audit(line);
+        self.recorder.log.audit(line);
     }
 
     /// Binds the line to the life of the response.
@@ -226,7 +236,7 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         let total = self.started.elapsed();
         let bytes_in = self.progress.as_ref().map_or(0, |progress| progress.bytes());
-        self.metrics.request_ended(&metrics::Request {
+        self.metrics().request_ended(&metrics::Request {
             route: self.route,
             action: self.action,
             decision: self.decision,
@@ -258,7 +268,7 @@ impl Drop for Exchange {
             user_agent: self.user_agent.as_ref().map(HeaderValue::as_bytes),
             error: self.error.as_deref().or(broken),
         };
-        self.log.request(&line);
+        self.recorder.log.request(&line);
         if let Some(trace) = trace {
             trace.end(&line);
         }
@@ -323,7 +333,7 @@ mod tests {
 
     use http::{HeaderMap, Method, Response};
 
-    use super::{Exchange, LogWriter, Metrics, Peer, ResponseBody};
+    use super::{Exchange, LogWriter, Metrics, Peer, Recorder, ResponseBody};
     use crate::server::memory::Memory;
     use crate::server::peer::TrustedProxies;
     use crate::server::stream::PeerAddr;
@@ -354,7 +364,8 @@ mod tests {
             |_| "http",
             &Memory::default(),
         );
-        drop(Exchange::new(log.clone(), Metrics::new(), peer, method).follow(Response::new(ResponseBody::own("{}"))));
+        let recorder = Recorder { log: log.clone(), metrics: Metrics::new() };
+        drop(Exchange::new(recorder.into(), peer, method).follow(Response::new(ResponseBody::own("{}"))));
         assert!(log.flush(Duration::from_secs(60)));
         let line: serde_json::Value = serde_json::from_slice(&written.0.lock().unwrap()).unwrap();
         line["error"].clone()

@@ -17,8 +17,8 @@ use http_body::Body as _;
 
 use super::authorize;
 use super::challenge::TokenTrouble;
-use super::connection::Inbound;
-use super::exchange::{Exchange, FollowedBody};
+use super::connection::{ConnectionInfo, Inbound};
+use super::exchange::{Exchange, FollowedBody, Recorder};
 use super::failure::Failure;
 use super::forward::{self, Permitted};
 use super::headers;
@@ -44,15 +44,21 @@ use crate::registry::{Operation, OperationAction, RouteError};
 /// `X-Registry-Supports-Signatures`, which podman and skopeo look for on the ping.
 const SUPPORTS_SIGNATURES: HeaderName = HeaderName::from_static("x-registry-supports-signatures");
 
-/// The service of one connection.
+/// The service of one connection. Clones are the same connection's.
 #[derive(Clone, Debug)]
-pub struct Gateway {
+pub struct Gateway(Arc<Connection>);
+
+/// A connection as its requests see it. It has handles of its own on what all connections share: to count a handle costs much where
+/// several workers do it.
+#[derive(Debug)]
+struct Connection {
     shared: Arc<Shared>,
+    recorder: Arc<Recorder>,
     serves: Serves,
     peer: PeerAddr,
     worker: usize,
     certificate: Option<Arc<Certificate>>,
-    memory: Arc<Memory>,
+    memory: Memory,
 }
 
 /// What a listener is for.
@@ -65,16 +71,18 @@ pub enum Serves {
 }
 
 impl Gateway {
-    /// The service of a connection from `peer`, driven by this worker.
-    pub fn new(shared: Arc<Shared>, serves: Serves, peer: PeerAddr, worker: usize) -> Self {
-        Self { shared, serves, peer, worker, certificate: None, memory: Arc::default() }
-    }
-
-    /// With what the client has shown.
-    #[must_use]
-    pub fn with_certificate(mut self, certificate: Option<Arc<Certificate>>) -> Self {
-        self.certificate = certificate;
-        self
+    /// The service of a connection.
+    pub fn new(shared: Arc<Shared>, serves: Serves, connection: &ConnectionInfo) -> Self {
+        let recorder = Arc::new(Recorder { log: shared.log.clone(), metrics: shared.metrics.clone() });
+        Self(Arc::new(Connection {
+            shared,
+            recorder,
+            serves,
+            peer: connection.peer,
+            worker: connection.worker,
+            certificate: connection.certificate.clone(),
+            memory: Memory::default(),
+        }))
     }
 }
 
@@ -94,17 +102,16 @@ impl tower::Service<Request<Inbound>> for Gateway {
 
 impl Gateway {
     async fn serve(self, request: Request<Inbound>) -> Result<Response<FollowedBody>, Infallible> {
-        let state = self.shared.state.load_full();
+        let state = self.0.memory.state(&self.0.shared.state);
         let (head, body) = request.into_parts();
         let framing =
-            headers::check_framing(&head.uri, head.version, &head.headers, |host| self.memory.knows_host(host));
+            headers::check_framing(&head.uri, head.version, &head.headers, |host| self.0.memory.knows_host(host));
         let host = framing.as_ref().ok().and_then(|host| host.to_str().ok()).unwrap_or_default();
         let scheme = |host: &str| state.names.for_host(host).scheme_str();
-        let peer = Peer::new(self.peer, host, &head.headers, &state.trusted_proxies, scheme, &self.memory);
-        let mut exchange =
-            Exchange::new(self.shared.log.clone(), self.shared.metrics.clone(), peer, head.method.clone());
-        exchange.certificate.clone_from(&self.certificate);
-        exchange.trace = self.shared.tracer.begin(exchange.peer.trusted.then_some(&head.headers));
+        let peer = Peer::new(self.0.peer, host, &head.headers, &state.trusted_proxies, scheme, &self.0.memory);
+        let mut exchange = Exchange::new(Arc::clone(&self.0.recorder), peer, head.method.clone());
+        exchange.certificate.clone_from(&self.0.certificate);
+        exchange.trace = self.0.shared.tracer.begin(exchange.peer.trusted.then_some(&head.headers));
         exchange.user_agent = head.headers.get(USER_AGENT).cloned();
         exchange.unread = !body.is_end_stream();
         let answered = match framing {
@@ -145,7 +152,7 @@ impl Gateway {
     ) -> Result<Response<ResponseBody>, Failure> {
         // Each of both ways has a place of its own: what a short answer does not need is not carried along.
         if !is_too_long(state, &head)
-            && self.serves == Serves::Everything
+            && self.0.serves == Serves::Everything
             && let Some(presented) = self.recall(state, &head, exchange)
             && let Some(passage) = authorize::known(state, &head, &presented, exchange)
         {
@@ -179,7 +186,7 @@ impl Gateway {
         if path.as_str() == JWKS_PATH {
             return keys(state, &head.method, exchange);
         }
-        if self.serves == Serves::TokensOnly {
+        if self.0.serves == Serves::TokensOnly {
             return Err(Failure::NoRoute);
         }
         let route = state.routes.find(&path).ok_or(Failure::NoRoute)?;
@@ -201,7 +208,7 @@ impl Gateway {
             return None;
         }
         let began = exchange.trace.is_some().then(Instant::now);
-        let presented = recall(state, &head.headers, &self.memory.latest)?;
+        let presented = recall(state, &head.headers, &self.0.memory.latest)?;
         if let (Some(trace), Some(began)) = (&mut exchange.trace, began) {
             trace.authenticated(began, true);
         }
@@ -223,7 +230,7 @@ impl Gateway {
             exchange.audit_token(granted);
         }
         let result = answered.as_ref().map_or(TokenResult::Refused, |(_, granted)| granted.result());
-        exchange.metrics.token(exchange.grant, result);
+        exchange.metrics().token(exchange.grant, result);
         answered.map(|(response, _)| response)
     }
 
@@ -235,7 +242,7 @@ impl Gateway {
         exchange.signatures = operation.is_ping() && route.signatures;
         let asks = operation.asks();
         let presented =
-            present(state, &head.headers, RouteAuth::Registry, &asks, &self.memory.latest, exchange).await?;
+            present(state, &head.headers, RouteAuth::Registry, &asks, &self.0.memory.latest, exchange).await?;
         if operation.is_ping() {
             return ping(&presented, exchange);
         }
@@ -266,7 +273,7 @@ impl Gateway {
         exchange.is("api");
         let request = way.path_request()?;
         let presented =
-            present(way.state, &way.head.headers, RouteAuth::Api, &[], &self.memory.latest, exchange).await?;
+            present(way.state, &way.head.headers, RouteAuth::Api, &[], &self.0.memory.latest, exchange).await?;
         let passage = authorize::path(&way, request, &presented, exchange)?;
         exchange.decision = Decision::Allowed;
         let Way { state, head, body, host, .. } = way;
@@ -292,7 +299,7 @@ impl Gateway {
         (head, body, host): (request::Parts, Inbound, HeaderValue),
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, Failure> {
-        let permitted = Permitted { passage, head, body, host, issued, worker: self.worker };
+        let permitted = Permitted { passage, head, body, host, issued, worker: self.0.worker };
         forward::forward(state, permitted, exchange).await
     }
 }

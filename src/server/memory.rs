@@ -1,9 +1,13 @@
 //! What a connection remembers between its requests, which are mostly alike: nothing in it decides anything.
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::{ArcSwap, Guard};
 
 use super::peer::Description;
 use super::session::Session;
+use super::state::State;
 use crate::token::Latest;
 
 /// The memory of one connection.
@@ -11,11 +15,35 @@ use crate::token::Latest;
 pub(crate) struct Memory {
     /// The token that was accepted last.
     pub(crate) latest: Latest<Session>,
+    /// The state of the last request.
+    state: Mutex<Option<Arc<Current>>>,
     /// How the last request was described to the upstream.
     description: Mutex<Option<Arc<Description>>>,
 }
 
+/// The running state, by a handle of the connection's own.
+#[derive(Debug)]
+pub(crate) struct Current(Arc<State>);
+
+impl Deref for Current {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.0
+    }
+}
+
 impl Memory {
+    /// The state that runs now.
+    pub(crate) fn state(&self, running: &ArcSwap<State>) -> Arc<Current> {
+        let now = running.load();
+        let mut last = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match last.as_ref().filter(|last| Arc::ptr_eq(&last.0, &now)) {
+            Some(last) => Arc::clone(last),
+            None => Arc::clone(last.insert(Arc::new(Current(Guard::into_inner(now))))),
+        }
+    }
+
     /// Whether the last request was for this host.
     pub(crate) fn knows_host(&self, host: &str) -> bool {
         let last = self.description.lock().unwrap_or_else(PoisonError::into_inner);

@@ -79,7 +79,7 @@ impl Exchange {
             }
             Failure::Busy => (Result::Failed, LoginFailure::Busy),
             Failure::Throttled { by, .. } => {
-                self.metrics.throttled(*by);
+                self.metrics().throttled(*by);
                 if self.claimed.is_none() {
                     // Nobody has tried to log in.
                     return;
@@ -89,7 +89,7 @@ impl Exchange {
             Failure::AuthenticationUnavailable => (Result::Failed, LoginFailure::Unavailable),
             _ => return,
         };
-        self.metrics.login_failed(reason);
+        self.metrics().login_failed(reason);
         let why = failure.to_string();
         self.audit(&AuditLine {
             claimed: self.claimed.as_deref(),

@@ -155,7 +155,7 @@ impl Upstream {
         let mut endpoint = self.endpoints.next(&mut tried).ok_or_else(|| self.nowhere())?;
         let mut request = Some(request);
         loop {
-            let under_way = UnderWay::new(endpoint);
+            let under_way = UnderWay::new(endpoint, worker);
             let outcome = self.attempt(endpoint, worker, &mut request, &progress).await;
             let failed = match &outcome {
                 Ok((response, _)) => is_of_gateways(response.status()),
@@ -174,7 +174,7 @@ impl Upstream {
                 endpoint.answered();
             }
             let (response, link) = outcome?;
-            let release = pool::Release::new(under_way, worker, link, progress, permit);
+            let release = pool::Release::new(under_way, link, progress, permit);
             return Ok(response.map(|inner| UpstreamBody::new(inner, release, self.settings.body_idle_timeout)));
         }
     }

@@ -29,7 +29,6 @@ pub(super) struct Endpoint {
     /// Whether it chose HTTP/1.1 when it last had the choice.
     prefers_http1: AtomicBool,
     workers: Box<[Worker]>,
-    under_way: AtomicUsize,
     settings: HealthSettings,
     metrics: AddressMetrics,
     /// Whether `health` is worth a look.
@@ -37,11 +36,14 @@ pub(super) struct Endpoint {
     health: Mutex<Health>,
 }
 
-/// The connections of one worker.
+/// The connections of one worker, on a cache line that no other worker writes to.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 struct Worker {
     pool: Pool,
     shared: Shared,
+    /// Requests on their way.
+    under_way: AtomicUsize,
 }
 
 impl Endpoint {
@@ -68,7 +70,6 @@ impl Endpoint {
             http2,
             prefers_http1: AtomicBool::new(false),
             workers: (0..workers.max(1)).map(|_| Worker::default()).collect(),
-            under_way: AtomicUsize::new(0),
             settings: settings.health.clone(),
             is_troubled: AtomicBool::new(false),
             health: Mutex::default(),
@@ -176,7 +177,10 @@ impl Endpoint {
 
     /// What counts when addresses are chosen from.
     pub(super) fn candidate(&self, now: Instant) -> Candidate {
-        Candidate { load: self.under_way.load(Ordering::Relaxed), is_in: self.is_in(now) }
+        Candidate {
+            load: self.workers.iter().map(|worker| worker.under_way.load(Ordering::Relaxed)).sum(),
+            is_in: self.is_in(now),
+        }
     }
 
     /// Whether it should get requests.
@@ -226,21 +230,30 @@ impl Endpoint {
 
 /// A request that is on its way to an address, until its response has been read.
 #[derive(Debug)]
-pub(super) struct UnderWay(Arc<Endpoint>);
+pub(super) struct UnderWay {
+    endpoint: Arc<Endpoint>,
+    worker: usize,
+}
 
 impl UnderWay {
-    pub(super) fn new(endpoint: &Arc<Endpoint>) -> Self {
-        endpoint.under_way.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(endpoint))
+    /// For a request that this worker sends.
+    pub(super) fn new(endpoint: &Arc<Endpoint>, worker: usize) -> Self {
+        endpoint.of(worker).under_way.fetch_add(1, Ordering::Relaxed);
+        Self { endpoint: Arc::clone(endpoint), worker }
     }
 
     pub(super) fn endpoint(&self) -> &Arc<Endpoint> {
-        &self.0
+        &self.endpoint
+    }
+
+    /// Who sends it.
+    pub(super) fn worker(&self) -> usize {
+        self.worker
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.endpoint.of(self.worker).under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }

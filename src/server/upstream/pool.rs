@@ -65,7 +65,6 @@ impl Pool {
 #[derive(Debug)]
 pub(super) struct Release {
     under_way: UnderWay,
-    worker: usize,
     link: Link,
     progress: Arc<Progress>,
     /// Passes on after the connection has gone.
@@ -73,14 +72,8 @@ pub(super) struct Release {
 }
 
 impl Release {
-    pub(super) fn new(
-        under_way: UnderWay,
-        worker: usize,
-        link: Link,
-        progress: Arc<Progress>,
-        permit: Option<Permit>,
-    ) -> Self {
-        Self { under_way, worker, link, progress, permit }
+    pub(super) fn new(under_way: UnderWay, link: Link, progress: Arc<Progress>, permit: Option<Permit>) -> Self {
+        Self { under_way, link, progress, permit }
     }
 
     /// Whether the request was sent whole.
@@ -101,7 +94,8 @@ impl Release {
     /// Keeps the connection, if it can be used again: an upstream that answered before the whole request was read cannot. What is shared
     /// is kept anyway.
     pub(super) fn keep(self) {
-        let Self { permit: _permit, under_way, worker, link, progress } = self;
+        let Self { permit: _permit, under_way, link, progress } = self;
+        let worker = under_way.worker();
         let (endpoint, Link::Http1(link)) = (under_way.endpoint(), link) else { return };
         let Some(limit) = endpoint.keeps_for() else { return };
         if !progress.is_done() || link.is_closed() {
