@@ -12,9 +12,10 @@ mod trace;
 use std::io::{self, IsTerminal};
 use std::sync::OnceLock;
 
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
+use tracing_subscriber::{Registry, fmt, reload};
 
 pub use line::{Line, Style};
 pub use sink::{Opener, Sink};
@@ -57,10 +58,10 @@ pub enum TelemetryError {
 
 /// Which events are told.
 #[derive(Debug)]
-pub struct Level(EnvFilter);
+pub struct Level(Targets);
 
 /// The filter of this process, once [`init`] has set it.
-static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
 /// Sends events of a level and above to standard error. Once in the life of a process.
 pub fn init(level: &str, format: Format) -> Result<(), TelemetryError> {
@@ -88,7 +89,7 @@ pub fn set_level(level: Level) {
 
 /// A log level such as `info` or `info,tidegate=debug`.
 ///
-/// `EnvFilter` takes a misspelt level for the name of a target and shows everything of it; we do not.
+/// `Targets` takes a misspelt level for the name of a target and shows everything of it; we do not.
 pub fn level(level: &str) -> Result<Level, TelemetryError> {
     let error = || TelemetryError::Level(level.to_owned());
     let names = ["off", "error", "warn", "info", "debug", "trace"];
@@ -97,7 +98,7 @@ pub fn level(level: &str) -> Result<Level, TelemetryError> {
     if !directives.iter().all(|text| is_level(text.rsplit_once('=').map_or(text, |(_target, level)| level))) {
         return Err(error());
     }
-    EnvFilter::builder().parse(directives.join(",")).map(Level).map_err(|_| error())
+    directives.join(",").parse().map(Level).map_err(|_| error())
 }
 
 #[cfg(test)]

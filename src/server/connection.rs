@@ -76,7 +76,7 @@ impl Default for ConnectionSettings {
         Self {
             header_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(75),
-            park_after: Duration::from_secs(1),
+            park_after: Duration::from_millis(300),
             write_timeout: Duration::from_secs(60),
             max_headers: DEFAULT_MAX_HEADERS,
             max_header_size: 64 * 1024,
