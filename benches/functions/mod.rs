@@ -13,7 +13,7 @@ use tidegate::jq::Filter;
 use tidegate::keys::{Algorithm, KeyIdFormat, KeyRing, SigningKey};
 use tidegate::registry::{AccessSet, Action, Actions, Operation, RepositoryName, Resource};
 use tidegate::subject::{Caller, GroupName, Subject, UserName};
-use tidegate::token::{Cache, Grant, Issuer, MIN_TTL, Settings, TokenKind, Verifier};
+use tidegate::token::{Cache, Grant, Issuer, Latest, MIN_TTL, Settings, TokenKind, Verifier};
 
 /// Their names. The order is that of a request's way.
 pub(crate) const NAMES: [&str; 8] = [
@@ -37,7 +37,9 @@ pub(crate) fn function(name: &str) -> Option<Box<dyn FnMut()>> {
         "token_cached" => {
             let Tokens { verifier, token, .. } = Tokens::new();
             let cache: Cache<()> = Cache::new(10_000);
-            Box::new(move || drop(black_box(verifier.verify_cached(&cache, black_box(&token), |_| ()))))
+            Box::new(move || {
+                drop(black_box(verifier.verify_cached(&cache, &Latest::default(), black_box(&token), |_| ())));
+            })
         }
         "token_verified" => {
             let Tokens { verifier, token, .. } = Tokens::new();

@@ -176,7 +176,7 @@ impl<'a> Line<'a> {
         let shown = cut(value, self.longest);
         self.buf.push(b'"');
         // Without an early end many bytes are looked at at once.
-        let is_plain = |ok, b: u8| ok & matches!(b, b' '..=b'~') & (b != b'"') & (b != b'\\');
+        let is_plain = |ok, b: u8| ok & matches!(b, b' ' | b'!' | b'#'..=b'[' | b']'..=b'~');
         if shown.bytes().fold(true, is_plain) {
             self.buf.extend_from_slice(shown.as_bytes());
         } else {

@@ -5,13 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Entry;
 use super::cache::CacheId;
-use crate::secret::Secret;
 
 /// What one connection remembers. It keeps the text of the token, as the client on the other end does.
 pub struct Latest<T>(Mutex<Option<Accepted<T>>>);
 
 struct Accepted<T> {
-    text: Secret,
+    text: Box<str>,
     entry: Arc<Entry<T>>,
     /// Where the entry is from: what another state has verified counts no more.
     cache: CacheId,
@@ -21,12 +20,12 @@ impl<T> Latest<T> {
     /// The entry of this token, expired or not, if it is the one that was accepted last, with the help of the same cache.
     pub(super) fn get(&self, cache: CacheId, token: &str) -> Option<Arc<Entry<T>>> {
         let latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = |latest: &&Accepted<T>| latest.cache == cache && latest.text.expose() == token;
+        let same = |latest: &&Accepted<T>| latest.cache == cache && *latest.text == *token;
         latest.as_ref().filter(same).map(|latest| Arc::clone(&latest.entry))
     }
 
     pub(super) fn set(&self, cache: CacheId, token: &str, entry: &Arc<Entry<T>>) {
-        let accepted = Accepted { text: Secret::new(token), entry: Arc::clone(entry), cache };
+        let accepted = Accepted { text: token.into(), entry: Arc::clone(entry), cache };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(accepted);
     }
 
