@@ -42,3 +42,6 @@ pub mod clock;
 pub mod secret;
 pub mod subject;
 pub mod watch;
+
+/// The allocator of the program: it gives the memory of parked connections back, and takes less time than the system's.
+pub use mimalloc::MiMalloc as Allocator;

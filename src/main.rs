@@ -2,9 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Gives the memory of parked connections back, and takes less time than the system's.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tidegate::Allocator = tidegate::Allocator;
 
 fn main() -> ExitCode {
     tidegate::cli::run()
