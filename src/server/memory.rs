@@ -44,10 +44,10 @@ impl Memory {
         }
     }
 
-    /// Whether the last request was for this host.
+    /// Whether the last request was for this host, and had a valid one: where it had not, none is remembered of it.
     pub(crate) fn knows_host(&self, host: &str) -> bool {
         let last = self.description.lock().unwrap_or_else(PoisonError::into_inner);
-        last.as_ref().is_some_and(|last| last.host() == host)
+        !host.is_empty() && last.as_ref().is_some_and(|last| last.host() == host)
     }
 
     /// The last description if it is still right, else the one that `make` makes now.
@@ -61,5 +61,29 @@ impl Memory {
             Some(last) => Arc::clone(last),
             None => Arc::clone(last.insert(Arc::new(make()))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::Memory;
+    use crate::server::peer::{Peer, TrustedProxies};
+    use crate::server::stream::PeerAddr;
+
+    #[test]
+    fn a_host_is_known_once_it_was_valid_and_none_never_is() {
+        let memory = Memory::default();
+        let came = |host| {
+            let peer = PeerAddr::Ip("192.0.2.1:1".parse().unwrap());
+            drop(Peer::new(peer, host, &HeaderMap::new(), &TrustedProxies::default(), |_| "http", &memory));
+        };
+        assert!(!memory.knows_host("gw"));
+        came("gw");
+        assert!(memory.knows_host("gw") && !memory.knows_host("other"));
+        // What had no valid host has none at all; over HTTP/2 the connection goes on after it.
+        came("");
+        assert!(!memory.knows_host("") && !memory.knows_host("gw"));
     }
 }
