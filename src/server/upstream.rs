@@ -246,11 +246,15 @@ impl Upstream {
     ) -> Result<Exchange, UpstreamError> {
         let spare = request.as_ref().filter(|_| spared).map(|request| copy(request, progress));
         // There is one whenever something is to be sent.
-        let Some(request) = std::mem::replace(request, spare) else { return Err(self.nowhere()) };
+        let spent = request;
+        let Some(request) = std::mem::replace(spent, spare) else { return Err(self.nowhere()) };
         let mut alarm = std::mem::take(link.alarm());
         let mut outcome = self.moving(|| endpoint.at(), progress, &mut alarm, link.exchange(request)).await;
-        if let Ok(Exchange::Answered(_, link)) = &mut outcome {
-            *link.alarm() = alarm;
+        match &mut outcome {
+            Ok(Exchange::Answered(_, link)) => *link.alarm() = alarm,
+            Ok(_) => {}
+            // It stood still until its time was over: nobody else gets it.
+            Err(_) => *spent = None,
         }
         outcome
     }
