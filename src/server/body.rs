@@ -15,6 +15,7 @@ use super::checked_body::{CheckedBody, Requirement, Verdict};
 use super::connection::Inbound;
 use super::progress::{Progress, Stage};
 use super::spool::Kept;
+use super::upstream::LinkError;
 
 /// Why a body broke off.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +41,19 @@ pub enum BodyError {
     /// The upstream ended an answer before its end.
     #[error("the upstream broke the body off")]
     CutOff,
+    /// The connection to the upstream failed within an answer.
+    #[error("the body broke off: {0}")]
+    Link(#[source] Box<LinkError>),
+}
+
+impl From<LinkError> for BodyError {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::Request(error) => error,
+            LinkError::Ended => Self::CutOff,
+            error => Self::Link(Box::new(error)),
+        }
+    }
 }
 
 /// The body of a request on its way upstream.

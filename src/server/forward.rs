@@ -133,9 +133,10 @@ pub(crate) async fn forward(
         // Whatever the upstream made of a body without an end.
         return Err(unfit(why));
     }
-    let response = answered?;
+    let mut response = answered?;
     if let Some(mut verdict) = verdict.filter(|_| Plan::says_stored(response.status())) {
-        let decided = Box::pin(route.upstream.while_moving(&progress, verdict.decided())).await?;
+        let decided = response.body_mut().while_sending(verdict.decided());
+        let decided = Box::pin(route.upstream.while_moving(&progress, decided)).await?;
         decided.ok_or_else(|| unframed(passage, ResponseFramingError::Premature))?.map_err(unfit)?;
     }
     if response.status() == StatusCode::UNAUTHORIZED && !passage.is_public() {

@@ -11,6 +11,7 @@ mod endpoint;
 mod endpoints;
 mod error;
 mod health;
+mod http1;
 mod http2;
 mod io;
 mod link;
@@ -31,7 +32,6 @@ use std::task::Poll;
 use std::time::Instant;
 
 use http::{Method, Request, Response, StatusCode};
-use http_body::Body as _;
 use hyper::body::Incoming;
 
 use balance::Tried;
@@ -43,6 +43,7 @@ use budget::Budget;
 pub(crate) use connect::Connector;
 use endpoint::{Endpoint, UnderWay};
 use endpoints::Endpoints;
+pub(super) use error::LinkError;
 pub use error::{At, UpstreamError};
 use link::{Exchange, Link};
 pub(crate) use once::once;
@@ -175,7 +176,7 @@ impl Upstream {
             }
             let (response, link) = outcome?;
             let release = pool::Release::new(under_way, link, progress, permit);
-            return Ok(response.map(|inner| UpstreamBody::new(inner, release, self.settings.body_idle_timeout)));
+            return Ok(response.map(|incoming| UpstreamBody::new(incoming, release, self.settings.body_idle_timeout)));
         }
     }
 
@@ -190,22 +191,20 @@ impl Upstream {
         worker: usize,
         request: &mut Option<Request<RequestBody>>,
         progress: &Arc<Progress>,
-    ) -> Result<(Response<Incoming>, Link), UpstreamError> {
+    ) -> Result<(Response<Option<Incoming>>, Link), UpstreamError> {
         let metrics = &self.settings.metrics;
-        let harmless = request.as_ref().is_some_and(repeatable);
-        if let Some(link) = endpoint.kept(worker, !harmless).await {
+        let is_safe = request.as_ref().is_some_and(repeatable);
+        if let Some(link) = endpoint.kept(worker, !is_safe).await {
             metrics.connected(metrics::Link::Kept);
-            let is_empty = request.as_ref().is_some_and(|request| request.body().is_end_stream());
-            let spared = harmless || link.is_http2() && is_empty;
-            match self.exchange(endpoint, link, request, spared, progress).await? {
-                Exchange::Answered(response, link) => {
-                    *request = request.take().filter(repeatable);
+            match self.exchange(endpoint, link, request, progress).await? {
+                Exchange::Answered { response, link, again } => {
+                    *request = again.filter(repeatable);
                     return Ok((response, link));
                 }
                 Exchange::Unsent(unsent) => *request = Some(unsent),
-                Exchange::Unanswered(error) => {
-                    if request.is_none() || !(harmless || http2::is_unprocessed(&error)) {
-                        *request = None;
+                Exchange::Unanswered { error, again } => {
+                    *request = again.filter(|request| repeatable(request) || error.is_unprocessed());
+                    if request.is_none() {
                         return Err(broken(endpoint, error, progress));
                     }
                 }
@@ -214,14 +213,19 @@ impl Upstream {
         }
         let link = Box::pin(endpoint.connect(worker)).await?;
         metrics.connected(metrics::Link::New);
-        let spared = harmless && self.endpoints.are_several();
-        match self.exchange(endpoint, link, request, spared, progress).await? {
-            Exchange::Answered(response, link) => Ok((response, link)),
+        match self.exchange(endpoint, link, request, progress).await? {
+            Exchange::Answered { response, link, again } => {
+                *request = again.filter(repeatable);
+                Ok((response, link))
+            }
             Exchange::Unsent(unsent) => {
                 *request = Some(unsent);
                 Err(endpoint.refused(std::io::ErrorKind::ConnectionReset.into()))
             }
-            Exchange::Unanswered(error) => Err(broken(endpoint, error, progress)),
+            Exchange::Unanswered { error, again } => {
+                *request = again.filter(repeatable);
+                Err(broken(endpoint, error, progress))
+            }
         }
     }
 
@@ -236,25 +240,20 @@ impl Upstream {
         may.then_some(other)
     }
 
+    /// Takes the request and sends it, within its time. If that was over, nobody else gets the request.
     async fn exchange(
         &self,
         endpoint: &Endpoint,
         mut link: Link,
         request: &mut Option<Request<RequestBody>>,
-        spared: bool,
-        progress: &Arc<Progress>,
+        progress: &Progress,
     ) -> Result<Exchange, UpstreamError> {
-        let spare = request.as_ref().filter(|_| spared).map(|request| copy(request, progress));
         // There is one whenever something is to be sent.
-        let spent = request;
-        let Some(request) = std::mem::replace(spent, spare) else { return Err(self.nowhere()) };
+        let Some(request) = request.take() else { return Err(self.nowhere()) };
         let mut alarm = std::mem::take(link.alarm());
         let mut outcome = self.moving(|| endpoint.at(), progress, &mut alarm, link.exchange(request)).await;
-        match &mut outcome {
-            Ok(Exchange::Answered(_, link)) => *link.alarm() = alarm,
-            Ok(_) => {}
-            // It stood still until its time was over: nobody else gets it.
-            Err(_) => *spent = None,
+        if let Ok(Exchange::Answered { link, .. }) = &mut outcome {
+            *link.alarm() = alarm;
         }
         outcome
     }
@@ -310,7 +309,7 @@ impl Upstream {
 }
 
 /// What it means that a connection ended without an answer.
-fn broken(endpoint: &Endpoint, source: hyper::Error, progress: &Progress) -> UpstreamError {
+fn broken(endpoint: &Endpoint, source: LinkError, progress: &Progress) -> UpstreamError {
     if progress.stage() == Stage::Broken {
         return UpstreamError::ClientBroke;
     }
@@ -335,12 +334,4 @@ fn is_of_gateways(status: StatusCode) -> bool {
 /// a second one would report a stored blob as an unknown upload.
 fn repeatable(request: &Request<RequestBody>) -> bool {
     matches!(*request.method(), Method::GET | Method::HEAD)
-}
-
-fn copy(request: &Request<RequestBody>, progress: &Arc<Progress>) -> Request<RequestBody> {
-    let mut copy = Request::new(RequestBody::empty(Arc::clone(progress)));
-    copy.method_mut().clone_from(request.method());
-    copy.uri_mut().clone_from(request.uri());
-    copy.headers_mut().clone_from(request.headers());
-    copy
 }

@@ -104,7 +104,11 @@ fn hears(status: &'static str, way: Way, rounds: usize) {
             let context = format!("{way:?} round {round} chunked {chunked} slowly {slowly}: {head:?}");
             assert!(status.starts_with(&head.status().to_string()), "{context}");
             assert_eq!((body.text().as_str(), body.whole), ("early", true), "{context}");
-            assert_eq!(head.get("connection"), Some("close"), "{context}");
+            if head.get("connection") != Some("close") {
+                // All had been sent before the answer was there: then the connection goes on.
+                client.send(format!("{}content-length: 1\r\n\r\n1", site.begin("PATCH", UPLOAD)));
+                assert_eq!(client.reply().1.text(), "early", "{context}");
+            }
         }
     }
 }

@@ -54,8 +54,11 @@ impl Edge {
     /// Sends `bytes` over a connection that is then only listened to, and yields how it ends.
     #[track_caller]
     fn refused(&self, bytes: &[u8]) -> End {
-        let mut wire = Wire::connect(self.port);
-        // It may be closed before all has been sent.
+        // It may be closed before it is known here that it was open, or before all has been sent.
+        let mut wire = match Wire::try_connect(self.port) {
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return End::Reset,
+            connected => connected.unwrap(),
+        };
         let _ = wire.try_send(bytes);
         let (heard, end) = wire.read_to_end();
         assert_eq!(String::from_utf8_lossy(&heard), "", "nobody is told anything");

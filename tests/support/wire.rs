@@ -125,8 +125,12 @@ impl Wire {
     /// A connection to `127.0.0.1:port`.
     #[track_caller]
     pub(crate) fn connect(port: u16) -> Self {
-        let stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), LIMIT).unwrap();
-        Self::new(stream)
+        Self::try_connect(port).unwrap()
+    }
+
+    /// The same, to somebody who may close it at once.
+    pub(crate) fn try_connect(port: u16) -> std::io::Result<Self> {
+        TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), LIMIT).map(Self::new)
     }
 
     /// Over a connected socket.

@@ -116,6 +116,24 @@ fn what_was_sent_is_not_sent_again_unless_it_reads() {
 }
 
 #[test]
+fn what_had_its_time_at_one_address_gets_none_at_another() {
+    let silent = Upstream::start(|head, wire| {
+        if head.target().contains("/blobs/") {
+            wire.read_to_end();
+            return Then::Close;
+        }
+        ok(head, wire)
+    });
+    let well = Upstream::start(ok);
+    let front = Front::new(&urls(&[&silent, &well]), "response_timeout = \"300ms\"\nhealth = { eject_after = 0 }");
+    let mut statuses = [front.get().0.status(), front.get().0.status()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 504]);
+    let asked = |upstream: &Upstream| upstream.heads().iter().filter(|head| head.target().contains("/blobs/")).count();
+    assert_eq!((asked(&silent), asked(&well)), (1, 1));
+}
+
+#[test]
 fn retries_end_with_their_budget() {
     let (broken, well) = (always("504 Late"), Upstream::start(ok));
     let more = "health = { eject_after = 0 }\nretries = { budget = 0, burst = 2 }";

@@ -1,14 +1,15 @@
 //! The body of an upstream's response.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body::{Body, SizeHint};
+use http_body::{Body as _, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use super::link::Link;
 use super::pool::Release;
 use crate::server::body::BodyError;
 
@@ -16,20 +17,26 @@ use crate::server::body::BodyError;
 /// the connection.
 #[derive(Debug)]
 pub struct UpstreamBody {
-    inner: Incoming,
-    release: Option<Release>,
-    /// Whether the protocol marks its end (HTTP/2), whatever it said of its length.
-    is_framed: bool,
+    source: Source,
     limit: Duration,
     moved: Instant,
 }
 
+#[derive(Debug)]
+enum Source {
+    /// What is still to come over a connection. Over HTTP/2, the library brings it.
+    Open(Release, Option<Incoming>),
+    /// It has come to its end.
+    Ended,
+    /// It has broken off. Why, is told once.
+    Failed(Option<BodyError>),
+}
+
 impl UpstreamBody {
-    pub(super) fn new(inner: Incoming, release: Release, limit: Duration) -> Self {
+    pub(super) fn new(incoming: Option<Incoming>, release: Release, limit: Duration) -> Self {
         // The answer may be there before the request is: it then goes on as long as this lives.
         let is_sent = release.is_sent();
-        let is_framed = release.is_http2();
-        let mut body = Self { inner, release: Some(release), is_framed, limit, moved: Instant::now() };
+        let mut body = Self { source: Source::Open(release, incoming), limit, moved: Instant::now() };
         if is_sent {
             body.release_at_end();
         }
@@ -42,62 +49,115 @@ impl UpstreamBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, BodyError>>> {
         let this = &mut *self;
-        loop {
-            match Pin::new(&mut this.inner).poll_frame(context) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    // Trailers end here.
-                    let Ok(data) = frame.into_data() else { continue };
-                    this.moved = Instant::now();
-                    this.release_at_end();
-                    return Poll::Ready(Some(Ok(data)));
+        let (release, incoming) = match &mut this.source {
+            Source::Open(release, incoming) => (release, incoming),
+            Source::Ended => return Poll::Ready(None),
+            Source::Failed(why) => return Poll::Ready(why.take().map(Err)),
+        };
+        let polled = match (release.link(), incoming) {
+            (Link::Http1(connection), _) => connection.poll_data(context),
+            (Link::Http2(_), Some(incoming)) => poll_stream(incoming, context),
+            (Link::Http2(_), None) => Poll::Ready(None),
+        };
+        match polled {
+            Poll::Ready(Some(Ok(data))) => {
+                this.moved = Instant::now();
+                this.release_at_end();
+                Poll::Ready(Some(Ok(data)))
+            }
+            Poll::Ready(Some(Err(error))) => this.fail(error, context),
+            Poll::Ready(None) => {
+                this.end();
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                let deadline = this.moved + this.limit;
+                if release.link().alarm().poll(context, deadline).is_ready() {
+                    return this.fail(BodyError::Idle, context);
                 }
-                Poll::Ready(Some(Err(error))) => {
-                    this.release = None;
-                    return Poll::Ready(Some(Err(error.into())));
-                }
-                Poll::Ready(None) if this.is_framed && !this.inner.is_end_stream() => {
-                    // The library takes a reset without an error for an end (RST_STREAM with NO_ERROR).
-                    this.release = None;
-                    return Poll::Ready(Some(Err(BodyError::CutOff)));
-                }
-                Poll::Ready(None) => {
-                    if let Some(release) = this.release.take() {
-                        release.keep();
-                    }
-                    return Poll::Ready(None);
-                }
-                Poll::Pending => {
-                    if this.poll_idle(context) {
-                        this.release = None;
-                        return Poll::Ready(Some(Err(BodyError::Idle)));
-                    }
-                    return Poll::Pending;
-                }
+                Poll::Pending
             }
         }
     }
 
+    /// Waits for something that comes of the request while what is left of that is sent, which nobody else does before this is read.
+    pub(crate) async fn while_sending<T>(&mut self, awaited: impl Future<Output = T>) -> T {
+        let mut awaited = pin!(awaited);
+        std::future::poll_fn(|context| {
+            if let Source::Open(release, _) = &mut self.source
+                && let Link::Http1(connection) = release.link()
+            {
+                let _ = connection.poll_sending(context);
+            }
+            awaited.as_mut().poll(context)
+        })
+        .await
+    }
+
     /// Whether everything has been read.
     pub(crate) fn is_end(&self) -> bool {
-        self.inner.is_end_stream()
+        match &self.source {
+            Source::Open(release, incoming) => is_over(release.shown(), incoming.as_ref()),
+            Source::Ended => true,
+            Source::Failed(_) => false,
+        }
     }
 
     /// Its length, where the upstream said it.
     pub(crate) fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        match &self.source {
+            Source::Open(_, Some(incoming)) => incoming.size_hint(),
+            Source::Open(release, None) => match release.shown() {
+                Link::Http1(connection) => connection.size_hint(),
+                Link::Http2(_) => SizeHint::default(),
+            },
+            Source::Ended => SizeHint::with_exact(0),
+            Source::Failed(_) => SizeHint::default(),
+        }
     }
 
-    fn poll_idle(&mut self, context: &mut Context<'_>) -> bool {
-        let deadline = self.moved + self.limit;
-        // Without a link everything has come.
-        self.release.as_mut().is_some_and(|release| release.alarm().poll(context, deadline).is_ready())
+    /// Closes the connection. The error is told in another turn, so that what came before it is on its way to the client.
+    fn fail(&mut self, error: BodyError, context: &Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        self.source = Source::Failed(Some(error));
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn end(&mut self) {
+        if let Source::Open(release, _) = std::mem::replace(&mut self.source, Source::Ended) {
+            release.keep();
+        }
     }
 
     fn release_at_end(&mut self) {
-        if self.inner.is_end_stream()
-            && let Some(release) = self.release.take()
-        {
-            release.keep();
+        if self.is_end() {
+            self.end();
         }
+    }
+}
+
+fn is_over(link: &Link, incoming: Option<&Incoming>) -> bool {
+    match (link, incoming) {
+        (_, Some(incoming)) => incoming.is_end_stream(),
+        (Link::Http1(connection), None) => connection.is_over(),
+        (Link::Http2(_), None) => true,
+    }
+}
+
+/// The next piece over HTTP/2, where the end is marked, whatever was said of a length.
+fn poll_stream(incoming: &mut Incoming, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+    loop {
+        return match Pin::new(&mut *incoming).poll_frame(context) {
+            Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                Ok(data) => Poll::Ready(Some(Ok(data))),
+                // Trailers end here.
+                Err(_) => continue,
+            },
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
+            // The library takes a reset without an error for an end (RST_STREAM with NO_ERROR).
+            Poll::Ready(None) if !incoming.is_end_stream() => Poll::Ready(Some(Err(BodyError::CutOff))),
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        };
     }
 }

@@ -8,8 +8,9 @@ use super::balance::Candidate;
 use super::connect::{ConnectError, Connected, Connector, Protocol};
 use super::error::{At, UpstreamError};
 use super::health::{Change, Health};
+use super::http1;
 use super::http2::{self, Shared};
-use super::link::{Connection, Link};
+use super::link::Link;
 use super::pool::Pool;
 use super::settings::{Address, HealthSettings, UpstreamSettings};
 use super::tls::Tls;
@@ -151,13 +152,14 @@ impl Endpoint {
     }
 
     async fn open(&self, Connected { socket, protocol }: Connected) -> Result<Link, UpstreamError> {
-        let link = match protocol {
-            Protocol::Http1 => Connection::open(socket).await.map(Link::Http1),
-            Protocol::Http2 => http2::Connection::open(socket, &self.authority)
-                .await
-                .map(|connection| Link::Http2(http2::Stream::new(connection))),
-        };
-        link.map_err(|error| self.refused(error))
+        match protocol {
+            Protocol::Http1 => Ok(Link::Http1(http1::Connection::new(socket))),
+            Protocol::Http2 => {
+                let opened = http2::Connection::open(socket, &self.authority).await;
+                let connection = opened.map_err(|error| self.refused(error))?;
+                Ok(Link::Http2(http2::Stream::new(connection)))
+            }
+        }
     }
 
     /// A connection that nothing has been sent over.

@@ -4,7 +4,42 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::http2;
 use crate::metrics::Outcome;
+use crate::server::body::BodyError;
+
+/// How an exchange over a connection failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The connection ended before the answer did.
+    #[error("the connection ended before there was a whole response")]
+    Ended,
+    /// The system, or TLS, could not go on.
+    #[error("{0}")]
+    Io(std::io::Error),
+    /// What came has not the form of a response's head.
+    #[error("the response cannot be read: {0}")]
+    Head(httparse::Error),
+    /// What came has the form of a response, and is none.
+    #[error("the response cannot be read: {0}")]
+    NoHttp(&'static str),
+    /// The body of the request broke off.
+    #[error("{0}")]
+    Request(BodyError),
+    /// The body of the request was longer or shorter than its length.
+    #[error("the request has another length than it says")]
+    Length,
+    /// The same and more over HTTP/2, where a library tells it.
+    #[error(transparent)]
+    Http2(#[from] hyper::Error),
+}
+
+impl LinkError {
+    /// Whether the peer says that it has not looked at the request, so that it may be sent again whatever it does.
+    pub(super) fn is_unprocessed(&self) -> bool {
+        matches!(self, Self::Http2(error) if http2::is_unprocessed(error))
+    }
+}
 
 /// The upstream, and which of its addresses, that an error is about.
 #[derive(Clone, Debug)]
@@ -64,8 +99,8 @@ pub enum UpstreamError {
     Broken {
         /// Where.
         at: At,
-        /// What the protocol library said.
-        source: hyper::Error,
+        /// How.
+        source: LinkError,
     },
     /// The request was sent whole and no head came within the bound.
     #[error("upstream {at} did not answer within {limit:?}")]

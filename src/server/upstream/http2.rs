@@ -188,6 +188,7 @@ impl Stream {
 
     /// Sends one request and waits for the head of its response.
     pub(super) async fn exchange(mut self, request: Request<RequestBody>) -> Exchange {
+        let again = request.body().is_end_stream().then(|| copy(&request));
         let (mut head, body) = request.into_parts();
         let (path, host) = (std::mem::take(&mut head.uri), head.headers.remove(HOST));
         head.uri = absolute(&path, host.as_ref(), &self.connection);
@@ -196,7 +197,9 @@ impl Stream {
         self.cancel = cancel;
         let mut sender = self.connection.sender.clone();
         let mut failed = match sender.try_send_request(Request::from_parts(head, body)).await {
-            Ok(response) => return Exchange::Answered(response, Link::Http2(self)),
+            Ok(response) => {
+                return Exchange::Answered { response: response.map(Some), link: Link::Http2(self), again };
+            }
             Err(failed) => failed,
         };
         let unsent = failed.take_message();
@@ -204,7 +207,7 @@ impl Stream {
         if unsent.is_some() || is_unprocessed(&error) {
             self.connection.retired.store(true, Ordering::Relaxed);
         }
-        let Some(request) = unsent else { return Exchange::Unanswered(error) };
+        let Some(request) = unsent else { return Exchange::Unanswered { error: error.into(), again } };
         let (mut head, body) = request.into_parts();
         head.uri = path;
         head.version = Version::HTTP_11;
@@ -221,6 +224,15 @@ impl Drop for Stream {
         *self.connection.idle_since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         self.connection.streams.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// A request without a body, to be sent once more.
+fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let mut copy = Request::new(RequestBody::empty(Arc::clone(request.body().progress())));
+    copy.method_mut().clone_from(request.method());
+    copy.uri_mut().clone_from(request.uri());
+    copy.headers_mut().clone_from(request.headers());
+    copy
 }
 
 /// The URI as HTTP/2 takes it apart: the Host of the request becomes `:authority`.

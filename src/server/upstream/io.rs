@@ -1,13 +1,11 @@
 //! A socket to an upstream that may answer early and close.
 //!
 //! An upstream that rejects an upload answers and closes while the body is still being written. The write then fails, and the
-//! answer that already waits in the receive buffer would be lost. So a failed write is survived: what follows is swallowed, the
-//! connection is marked as not to be used again, and reading goes on until the answer or the end.
+//! answer that already waits in the receive buffer would be lost. So a failed write is survived: what follows is swallowed, and reading
+//! goes on until the answer or the end.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -18,28 +16,20 @@ use super::socket::Socket;
 #[derive(Debug)]
 pub(super) struct SurvivingWrites {
     stream: Socket,
-    broken: Arc<AtomicBool>,
+    /// A write has failed.
+    is_broken: bool,
 }
 
 impl SurvivingWrites {
     pub(super) fn new(stream: Socket) -> Self {
-        Self { stream, broken: Arc::new(AtomicBool::new(false)) }
-    }
-
-    /// Turns true once a write failed.
-    pub(super) fn broken(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.broken)
-    }
-
-    fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Relaxed)
+        Self { stream, is_broken: false }
     }
 
     /// Takes a write's result; a closed peer counts as having taken everything.
-    fn survive<T>(&self, polled: Poll<io::Result<T>>, everything: T) -> Poll<io::Result<T>> {
+    fn survive<T>(&mut self, polled: Poll<io::Result<T>>, everything: T) -> Poll<io::Result<T>> {
         match polled {
             Poll::Ready(Err(error)) if is_closed(&error) => {
-                self.broken.store(true, Ordering::Relaxed);
+                self.is_broken = true;
                 Poll::Ready(Ok(everything))
             }
             other => other,
@@ -59,7 +49,7 @@ impl AsyncRead for SurvivingWrites {
 
 impl AsyncWrite for SurvivingWrites {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if self.is_broken() {
+        if self.is_broken {
             return Poll::Ready(Ok(buf.len()));
         }
         let polled = Pin::new(&mut self.stream).poll_write(context, buf);
@@ -72,7 +62,7 @@ impl AsyncWrite for SurvivingWrites {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let length = bufs.iter().map(|buf| buf.len()).sum();
-        if self.is_broken() {
+        if self.is_broken {
             return Poll::Ready(Ok(length));
         }
         let polled = Pin::new(&mut self.stream).poll_write_vectored(context, bufs);
@@ -84,7 +74,7 @@ impl AsyncWrite for SurvivingWrites {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.is_broken() {
+        if self.is_broken {
             return Poll::Ready(Ok(()));
         }
         let polled = Pin::new(&mut self.stream).poll_flush(context);
@@ -92,7 +82,7 @@ impl AsyncWrite for SurvivingWrites {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.is_broken() {
+        if self.is_broken {
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.stream).poll_shutdown(context)

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::Permit;
 use super::endpoint::{Endpoint, UnderWay};
-use super::link::{Connection, Link};
-use crate::server::alarm::Alarm;
+use super::http1::Connection;
+use super::link::Link;
 use crate::server::progress::Progress;
 
 /// Most connections that are kept for one worker.
@@ -23,7 +23,7 @@ pub(super) struct Pool(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
-    idle: VecDeque<(Instant, Connection)>,
+    idle: VecDeque<(Instant, Box<Connection>)>,
     reaping: bool,
 }
 
@@ -32,14 +32,14 @@ impl Pool {
     ///
     /// For a request that can be sent only once, `look` first hears of what the kernel knows already: an upstream's FIN may have
     /// come together with the request, and would be read after it.
-    pub(super) async fn take(&self, limit: Duration, look: bool) -> Option<Connection> {
+    pub(super) async fn take(&self, limit: Duration, look: bool) -> Option<Box<Connection>> {
         loop {
             let (since, mut link) = self.lock().idle.pop_back()?;
             if look {
-                // The runtime polls its sockets before it comes back here, and the connection's task runs first.
+                // The runtime polls its sockets before it comes back here.
                 tokio::task::yield_now().await;
             }
-            if since.elapsed() < limit && link.is_ready().await {
+            if since.elapsed() < limit && link.is_silent() {
                 return Some(link);
             }
         }
@@ -52,9 +52,7 @@ impl Pool {
     /// Drops what has been idle for too long, and says when to look again.
     fn reap(&self, limit: Duration) -> Option<Instant> {
         let mut kept = self.lock();
-        while kept.idle.front().is_some_and(|(since, link)| link.is_closed() || since.elapsed() >= limit) {
-            kept.idle.pop_front();
-        }
+        kept.idle.retain_mut(|(since, link)| since.elapsed() < limit && link.is_silent());
         let next = kept.idle.front().map(|(since, _)| *since + limit);
         kept.reaping = next.is_some();
         next
@@ -81,14 +79,14 @@ impl Release {
         self.progress.is_done()
     }
 
-    /// Whether the response came over HTTP/2.
-    pub(super) fn is_http2(&self) -> bool {
-        self.link.is_http2()
+    /// The link, for what is still under way over it.
+    pub(super) fn link(&mut self) -> &mut Link {
+        &mut self.link
     }
 
-    /// The timer of the link.
-    pub(super) fn alarm(&mut self) -> &mut Alarm {
-        self.link.alarm()
+    /// The same, to look at.
+    pub(super) fn shown(&self) -> &Link {
+        &self.link
     }
 
     /// Keeps the connection, if it can be used again: an upstream that answered before the whole request was read cannot. What is shared
@@ -96,11 +94,12 @@ impl Release {
     pub(super) fn keep(self) {
         let Self { permit: _permit, under_way, link, progress } = self;
         let worker = under_way.worker();
-        let (endpoint, Link::Http1(link)) = (under_way.endpoint(), link) else { return };
+        let (endpoint, Link::Http1(mut link)) = (under_way.endpoint(), link) else { return };
         let Some(limit) = endpoint.keeps_for() else { return };
-        if !progress.is_done() || link.is_closed() {
+        if !progress.is_done() || !link.may_be_kept() {
             return;
         }
+        link.rest();
         let mut kept = endpoint.pool(worker).lock();
         if kept.idle.len() < MOST {
             kept.idle.push_back((Instant::now(), link));

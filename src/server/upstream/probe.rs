@@ -113,13 +113,13 @@ impl Upstream {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("tidegate/", env!("CARGO_PKG_VERSION"))));
         let link = endpoint.connect_alone().await.map_err(|error| error.to_string())?;
-        match self.exchange(endpoint, link, &mut Some(request), false, &progress).await {
-            Ok(Exchange::Answered(response, _)) if response.status().is_server_error() => {
+        match self.exchange(endpoint, link, &mut Some(request), &progress).await {
+            Ok(Exchange::Answered { response, .. }) if response.status().is_server_error() => {
                 Err(format!("{} answers {}", endpoint.shown(), response.status()))
             }
-            Ok(Exchange::Answered(..)) => Ok(()),
+            Ok(Exchange::Answered { .. }) => Ok(()),
             Ok(Exchange::Unsent(_)) => Err(format!("{} closed the connection", endpoint.shown())),
-            Ok(Exchange::Unanswered(error)) => Err(super::broken(endpoint, error, &progress).to_string()),
+            Ok(Exchange::Unanswered { error, .. }) => Err(super::broken(endpoint, error, &progress).to_string()),
             Err(error) => Err(error.to_string()),
         }
     }

@@ -1,0 +1,201 @@
+//! A connection to an upstream that speaks HTTP/1.1 (RFC 9112), one request at a time.
+//!
+//! It has no task of its own: whoever waits for the answer, or reads it, moves both directions on. So a small request is written and
+//! answered without a word between tasks, and pieces of a body go from socket to socket within one turn. Dropping it closes the socket
+//! at once, whatever is under way: that is what keeps a broken upload from being completed upstream.
+
+mod content;
+mod head;
+mod outgoing;
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::{Bytes, BytesMut};
+use http::{Method, Request, Response};
+use http_body::SizeHint;
+use hyper::body::Incoming;
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, ReadBuf};
+
+use super::error::LinkError;
+use super::link::{Exchange, Link};
+use super::socket::Socket;
+use crate::server::alarm::Alarm;
+use crate::server::body::{BodyError, RequestBody};
+use content::Content;
+use outgoing::Outgoing;
+
+/// What is read at once at first, and what a connection keeps between requests.
+const LEAST_READ: usize = 8 * 1024;
+/// What is read at once of a long body: each read that was filled doubles it.
+const MOST_READ: usize = 128 * 1024;
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    socket: Socket,
+    outgoing: Outgoing,
+    /// What has come and was not taken yet.
+    held: Bytes,
+    /// Where more is read into.
+    buffer: BytesMut,
+    read_at_once: usize,
+    content: Content,
+    /// Whether the last answer lets another one follow.
+    persists: bool,
+    alarm: Alarm,
+}
+
+impl Connection {
+    /// Speaks over a connected socket.
+    pub(super) fn new(socket: Socket) -> Box<Self> {
+        Box::new(Self {
+            socket,
+            outgoing: Outgoing::default(),
+            held: Bytes::new(),
+            buffer: BytesMut::new(),
+            read_at_once: LEAST_READ,
+            content: Content::default(),
+            persists: true,
+            alarm: Alarm::default(),
+        })
+    }
+
+    /// The timer of whatever is awaited over it.
+    pub(super) fn alarm(&mut self) -> &mut Alarm {
+        &mut self.alarm
+    }
+
+    /// Sends one request and waits for the head of its response.
+    pub(super) async fn exchange(mut self: Box<Self>, request: Request<RequestBody>) -> Exchange {
+        let (head, body) = request.into_parts();
+        self.outgoing.begin(&head, body);
+        let answer = poll_fn(|context| self.poll_answer(context, &head.method)).await;
+        let request = self.outgoing.untouched().map(|body| Request::from_parts(head, body));
+        match (answer, request) {
+            (Ok(response), again) => Exchange::Answered { response, link: Link::Http1(self), again },
+            (Err(_), Some(request)) if self.outgoing.is_unsent() => Exchange::Unsent(request),
+            (Err(error), again) => Exchange::Unanswered { error, again },
+        }
+    }
+
+    fn poll_answer(
+        &mut self,
+        context: &mut Context<'_>,
+        method: &Method,
+    ) -> Poll<Result<Response<Option<Incoming>>, LinkError>> {
+        let is_begun = !self.outgoing.is_unsent();
+        if is_begun {
+            // An answer may come before all has been sent, and is worth more than the rest.
+            let answer = self.poll_head(context, method);
+            if answer.is_ready() {
+                return answer;
+            }
+        }
+        if let Poll::Ready(Err(error)) = self.outgoing.poll(context, &mut self.socket) {
+            return Poll::Ready(Err(error));
+        }
+        if is_begun { Poll::Pending } else { self.poll_head(context, method) }
+    }
+
+    fn poll_head(
+        &mut self,
+        context: &mut Context<'_>,
+        method: &Method,
+    ) -> Poll<Result<Response<Option<Incoming>>, LinkError>> {
+        loop {
+            while let Some(head) = head::take(&mut self.held, method)? {
+                // The others say that the real one is to come. A change of the protocol is the last one there is.
+                if head.response.status().is_informational() && !head.is_switch() {
+                    continue;
+                }
+                self.persists = head.persists;
+                self.content = head.content;
+                self.content.skip(&mut self.held).map_err(LinkError::NoHttp)?;
+                return Poll::Ready(Ok(head.response));
+            }
+            if ready!(self.poll_read(context)).map_err(LinkError::Io)? == 0 {
+                return Poll::Ready(Err(LinkError::Ended));
+            }
+        }
+    }
+
+    /// The next piece of the answer's body, or its end. What is left of the request is sent meanwhile.
+    pub(super) fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        if let Poll::Ready(Err(error)) = self.outgoing.poll(context, &mut self.socket) {
+            return Poll::Ready(Some(Err(error.into())));
+        }
+        loop {
+            match self.content.take(&mut self.held) {
+                Ok(Some(data)) => return Poll::Ready(Some(Ok(data))),
+                Ok(None) if self.content.is_over() => return Poll::Ready(None),
+                Ok(None) => {}
+                Err(what) => return Poll::Ready(Some(Err(LinkError::NoHttp(what).into()))),
+            }
+            match ready!(self.poll_read(context)) {
+                Ok(0) => return Poll::Ready(Some(Err(BodyError::CutOff))),
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Some(Err(LinkError::Io(error).into()))),
+            }
+        }
+    }
+
+    /// Sends what is left of the request, and is never ready before that is done or cannot be.
+    pub(super) fn poll_sending(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.outgoing.poll(context, &mut self.socket).map(drop)
+    }
+
+    /// Whether all of the answer has been taken.
+    pub(super) fn is_over(&self) -> bool {
+        self.content.is_over()
+    }
+
+    /// What is known of how much is left of the answer's body.
+    pub(super) fn size_hint(&self) -> SizeHint {
+        self.content.size_hint()
+    }
+
+    /// Whether another request may follow the one that was: both were whole, and nothing came that nobody has asked for.
+    pub(super) fn may_be_kept(&self) -> bool {
+        self.persists && self.content.is_over() && self.outgoing.is_sent() && self.held.is_empty()
+    }
+
+    /// Gives back the memory that only a long body needs.
+    pub(super) fn rest(&mut self) {
+        if self.read_at_once > LEAST_READ {
+            self.read_at_once = LEAST_READ;
+            self.buffer = BytesMut::new();
+        }
+    }
+
+    /// Whether the peer has been silent since the last answer, as far as the runtime has heard. An end, or anything else that comes
+    /// between two requests, is no answer to the next.
+    pub(super) fn is_silent(&mut self) -> bool {
+        let mut byte = [0];
+        let mut context = Context::from_waker(Waker::noop());
+        Pin::new(&mut self.socket).poll_read(&mut context, &mut ReadBuf::new(&mut byte)).is_pending()
+    }
+
+    /// Reads more behind what is held.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if !self.held.is_empty() {
+            // Part of a head, or of the size of a chunk.
+            self.buffer.extend_from_slice(&self.held);
+            self.held = Bytes::new();
+        }
+        self.buffer.reserve(self.read_at_once);
+        let read = pin!(self.socket.read_buf(&mut self.buffer)).poll(context);
+        if matches!(read, Poll::Ready(Ok(count)) if count >= self.read_at_once) {
+            self.read_at_once = (2 * self.read_at_once).min(MOST_READ);
+        }
+        if !self.buffer.is_empty() {
+            self.held = self.buffer.split().freeze();
+        }
+        read
+    }
+}
+
+#[cfg(test)]
+mod tests;
