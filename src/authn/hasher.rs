@@ -1,12 +1,15 @@
 //! Password hashing off the workers, behind a bound: so many at once, so many waiting, and beyond that *busy*.
+//!
+//! A hash takes as long as a thousand other requests. So that those do not wait for it where there is one processor, it is computed in a
+//! thread of its own that has what others leave over.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
 use aws_lc_rs::{hmac, rand};
 use quick_cache::sync::Cache;
-use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::password::{Cost, PasswordHash};
 use crate::secret::Secret;
@@ -14,7 +17,13 @@ use crate::secret::Secret;
 /// Passwords of which is remembered that they were right.
 const KNOWN: usize = 20_000;
 
-/// Runs password hashes on the blocking pool of the current runtime. One for the whole process, whatever the number of
+/// How much nicer than others threads are that compute hashes of passwords which were right before: where everybody is busy, a fourth of a processor is
+/// theirs.
+const NICENESS_OF_KNOWN: i32 = 5;
+/// The same of all others: a tenth.
+const NICENESS_OF_STRANGERS: i32 = 10;
+
+/// Runs password hashes in threads. One for the whole process, whatever the number of
 /// runtimes and however often the configuration is reloaded.
 ///
 /// A password that was right before does not wait behind those that never were: a flood of wrong ones keeps nobody out who was in.
@@ -33,13 +42,14 @@ struct Lane {
     admitted: Arc<Semaphore>,
     /// One permit for each computation that runs.
     running: Arc<Semaphore>,
+    niceness: i32,
 }
 
 impl Lane {
-    fn new(at_once: usize, waiting: usize) -> Self {
+    fn new(at_once: usize, waiting: usize, niceness: i32) -> Self {
         let at_once = at_once.clamp(1, Semaphore::MAX_PERMITS / 2);
         let admitted = at_once.saturating_add(waiting).min(Semaphore::MAX_PERMITS);
-        Self { admitted: Arc::new(Semaphore::new(admitted)), running: Arc::new(Semaphore::new(at_once)) }
+        Self { admitted: Arc::new(Semaphore::new(admitted)), running: Arc::new(Semaphore::new(at_once)), niceness }
     }
 }
 
@@ -90,8 +100,9 @@ impl Hasher {
     /// At most `at_once` computations run (at least one), and at most `waiting` more wait for them; of passwords that were right before as
     /// many again.
     pub fn new(at_once: usize, waiting: usize) -> Self {
-        let lane = || Lane::new(at_once, waiting);
-        Self { strangers: lane(), known: lane(), right: Right::new(), done: Arc::default() }
+        let lane = |niceness| Lane::new(at_once, waiting, niceness);
+        let (strangers, known) = (lane(NICENESS_OF_STRANGERS), lane(NICENESS_OF_KNOWN));
+        Self { strangers, known, right: Right::new(), done: Arc::default() }
     }
 
     /// Whether `password` is the one behind `hash`.
@@ -125,15 +136,21 @@ impl Hasher {
     ) -> Result<T, HashingError> {
         let admitted = Arc::clone(&lane.admitted).try_acquire_owned().map_err(|_| HashingError::Busy)?;
         let running = Arc::clone(&lane.running).acquire_owned().await.map_err(|_| HashingError::Broken)?;
-        let done = Arc::clone(&self.done);
+        let (done, niceness) = (Arc::clone(&self.done), lane.niceness);
+        let (sender, result) = oneshot::channel();
         // The permits travel with the work: a client that goes away does not make room for more than the bound.
-        let work = spawn_blocking(move || {
+        let work = move || {
+            // Where it is not allowed, it takes its share as any other.
+            let _ = rustix::process::nice(niceness);
             let result = work();
             done.fetch_add(1, Ordering::Relaxed);
             drop((running, admitted));
-            result
-        });
-        work.await.map_err(|_| HashingError::Broken)
+            // Nobody may wait for it any more.
+            let _ = sender.send(result);
+        };
+        // Its priority is the thread's for good, so that it does nothing else afterwards.
+        thread::Builder::new().name("password".to_owned()).spawn(work).map_err(|_| HashingError::Broken)?;
+        result.await.map_err(|_| HashingError::Broken)
     }
 
     /// Keeps every computation waiting, of passwords that were not right before, until the result is dropped.
@@ -151,6 +168,18 @@ mod tests {
     use super::{Hasher, HashingError};
     use crate::authn::password::PasswordHash;
     use crate::secret::Secret;
+
+    #[tokio::test]
+    async fn a_hash_gives_way_to_everything_else() {
+        let hasher = Hasher::new(1, 1);
+        let niceness = || rustix::process::getpriority_process(None).unwrap();
+        let before = niceness();
+        for (lane, nicer) in [(&hasher.known, 5), (&hasher.strangers, 10)] {
+            // There is no more than 19.
+            assert_eq!(hasher.run(lane, niceness).await, Ok((before + nicer).min(19)));
+        }
+        assert_eq!(niceness(), before);
+    }
 
     #[tokio::test]
     async fn a_flood_of_strangers_does_not_hold_up_who_was_in_before() {
