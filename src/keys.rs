@@ -8,6 +8,7 @@ mod file;
 mod pem;
 mod public;
 mod ring;
+mod signed;
 mod signing;
 #[cfg(test)]
 mod tests;

@@ -118,6 +118,18 @@ fn ids_follow_the_format() {
 }
 
 #[test]
+fn a_ring_verifies_what_its_keys_have_signed_and_nothing_else() {
+    let ring = KeyRing::new(vec![key(EC_SEC1), key(ED25519)], KeyIdFormat::Rfc7638, false).unwrap();
+    let [first, second] = ring.iter().collect::<Vec<_>>()[..] else { panic!("there are two") };
+    let (here, elsewhere) = (ring.sign(b"m").unwrap(), first.key().sign(b"m").unwrap());
+    assert!(ring.verifies(first, b"m", &here) && ring.verifies(first, b"m", &elsewhere));
+    assert!(!ring.verifies(second, b"m", &here), "that key has not signed it");
+    assert!(!ring.verifies(first, b"n", &here) && !ring.verifies(first, b"n", &elsewhere));
+    let of_second = second.key().sign(b"m").unwrap();
+    assert!(ring.verifies(second, b"m", &of_second) && !ring.verifies(first, b"m", &of_second));
+}
+
+#[test]
 fn a_ring_needs_distinct_keys_and_for_x5c_a_stored_certificate() {
     let ring = |keys, x5c| KeyRing::new(keys, KeyIdFormat::Rfc7638, x5c);
     assert_eq!(ring(vec![], false).unwrap_err(), RingError::Empty);

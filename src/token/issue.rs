@@ -115,7 +115,7 @@ impl Issuer {
     ) -> Result<Issued, IssueError> {
         let now = self.clock.now();
         let early = now.saturating_sub(EARLY);
-        let jti = random_id()?;
+        let (jti, is_for_us) = (random_id()?, tidegate.is_some());
         let payload = Payload {
             iss: &self.settings.issuer,
             sub: caller.name().map_or("", |name| name.as_str()),
@@ -135,7 +135,12 @@ impl Issuer {
         let mut token = String::with_capacity(self.header.len() + payload.len() / 3 * 4 + 4 + 1 + 344);
         token.push_str(&self.header);
         URL_SAFE_NO_PAD.encode_string(&payload, &mut token);
-        let signature = self.ring.signing().key().sign(token.as_bytes())?;
+        // What is for others does not come back.
+        let signature = if is_for_us {
+            self.ring.sign(token.as_bytes())?
+        } else {
+            self.ring.signing().key().sign(token.as_bytes())?
+        };
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(&signature, &mut token);
         if token.len() > MAX_TOKEN {

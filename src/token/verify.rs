@@ -54,6 +54,14 @@ impl Verified {
     }
 }
 
+/// What is known of a token.
+enum Known<T> {
+    /// It was accepted before, and still is, or its time is over.
+    Is(Result<Arc<Entry<T>>, TokenError>),
+    /// Nothing; the hash is that under which it can be kept, if it may be at all.
+    Not(Option<TokenHash>),
+}
+
 /// Verifies tokens by the keys of a ring.
 pub struct Verifier {
     ring: Arc<KeyRing>,
@@ -81,7 +89,7 @@ impl Verifier {
         let key = self.key_for(&json::object(&decode(header, Part::Header)?, Part::Header)?)?;
         let signature = decode(signature, Part::Signature)?;
         let message = &token.as_bytes()[..=header.len() + payload.len()];
-        if !key.key().public().verifies(message, &signature) {
+        if !self.ring.verifies(key, message, &signature) {
             return Err(TokenError::BadSignature);
         }
         self.check_claims(json::object(&decode(payload, Part::Payload)?, Part::Payload)?)
@@ -90,7 +98,10 @@ impl Verifier {
     /// A token that was accepted before, here or over the same connection, and is good now. Whether there is one is for the caller to
     /// count.
     pub fn recall<T>(&self, cache: &Cache<T>, latest: &Latest<T>, token: &str) -> Option<Arc<Entry<T>>> {
-        self.remembered(cache, latest, token)?.ok()
+        match self.look_up(cache, latest, token) {
+            Known::Is(outcome) => outcome.ok(),
+            Known::Not(_) => None,
+        }
     }
 
     /// [`Verifier::verify`] with a memory: only the time is checked again of a token that was accepted before. `state` makes
@@ -102,44 +113,39 @@ impl Verifier {
         token: &str,
         state: impl FnOnce(&Verified) -> T,
     ) -> Result<Arc<Entry<T>>, TokenError> {
-        if token.len() > MAX_TOKEN {
-            return Err(TokenError::TooLong);
-        }
-        let remembered = self.remembered(cache, latest, token);
-        cache.count(remembered.is_some());
-        if let Some(outcome) = remembered {
-            return outcome;
-        }
+        let hash = match self.look_up(cache, latest, token) {
+            Known::Is(outcome) => {
+                cache.count(true);
+                return outcome;
+            }
+            Known::Not(hash) => hash.ok_or(TokenError::TooLong)?,
+        };
+        cache.count(false);
         let verified = self.verify(token)?;
         let state = state(&verified);
-        Ok(cache.insert(TokenHash::of(token), Entry { verified, state }))
+        Ok(cache.insert(hash, Entry { verified, state }))
     }
 
-    /// What is known of a token that was accepted before: that it still is, or that its time is over.
-    fn remembered<T>(
-        &self,
-        cache: &Cache<T>,
-        latest: &Latest<T>,
-        token: &str,
-    ) -> Option<Result<Arc<Entry<T>>, TokenError>> {
+    /// What is known of a token from an earlier time.
+    fn look_up<T>(&self, cache: &Cache<T>, latest: &Latest<T>, token: &str) -> Known<T> {
         if token.len() > MAX_TOKEN {
-            return None;
+            return Known::Not(None);
         }
         let in_time = |entry: &Entry<T>| entry.verified.check_time(self.clock.now());
         if let Some(entry) = latest.get(cache.id(), token)
             && in_time(&entry).is_ok()
         {
-            return Some(Ok(entry));
+            return Known::Is(Ok(entry));
         }
         let hash = TokenHash::of(token);
-        let entry = cache.get(&hash)?;
+        let Some(entry) = cache.get(&hash) else { return Known::Not(Some(hash)) };
         if let Err(error) = in_time(&entry) {
             cache.remove(&hash);
             latest.forget();
-            return Some(Err(error));
+            return Known::Is(Err(error));
         }
         latest.set(cache.id(), token, &entry);
-        Some(Ok(entry))
+        Known::Is(Ok(entry))
     }
 
     pub(super) fn ring(&self) -> &KeyRing {
