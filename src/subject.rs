@@ -119,6 +119,14 @@ pub enum Caller {
 }
 
 impl Caller {
+    /// Whether both are the same. Mostly it is the very same subject, which costs no comparison of names.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Known(one), Self::Known(other)) if Arc::ptr_eq(one, other) => true,
+            _ => self == other,
+        }
+    }
+
     /// The verified identity, if there is one.
     pub fn subject(&self) -> Option<&Subject> {
         match self {

@@ -64,6 +64,11 @@ impl Permit {
         &self.caller
     }
 
+    /// The service that the request is for.
+    pub fn service(&self) -> &str {
+        &self.service
+    }
+
     /// Indexes into [`Rules::rules`] of the allows it rests on, ascending and each once; none on public routes.
     pub fn rules(&self) -> &[usize] {
         &self.rules

@@ -71,10 +71,9 @@ pub(crate) fn operation(
     };
     let judged = authz::authorize(&state.rules, request);
     let permit = judged.map_err(|refusal| refused(state, &refusal, presented, asks, exchange))?;
-    let session = presented.token().map(|entry| &entry.state);
     let requested = printed(asks.iter());
     let requested = requested.as_deref();
-    let passage = Passage::new(state, route, permit, path, session).inspect_err(|failure| {
+    let passage = Passage::new(state, route, permit, path).inspect_err(|failure| {
         exchange.audit_decision(&presented.judged(state, requested, audit::Result::Failed, &failure.to_string()));
     })?;
     let passage = Arc::new(passage);
@@ -100,8 +99,7 @@ pub(crate) fn path(
     let judged =
         authz::authorize_api(&state.rules, request, caller, presented.api_scopes(), service, exchange.peer.client.ip());
     let passage = judged.map_err(|refusal| refused(state, &refusal, presented, &[], exchange)).and_then(|permit| {
-        let session = presented.token().map(|entry| &entry.state);
-        Passage::new(state, route, permit, path, session).inspect_err(|failure| {
+        Passage::new(state, route, permit, path).inspect_err(|failure| {
             exchange.audit_decision(&presented.judged(state, None, audit::Result::Failed, &failure.to_string()));
         })
     })?;

@@ -285,7 +285,7 @@ impl Gateway {
         exchange.is("public");
         exchange.decision = Decision::Public;
         let permit = authz::permit_public(way.path_request()?);
-        let passage = Passage::new(way.state, way.route, permit, &way.path, None)?;
+        let passage = Passage::new(way.state, way.route, permit, &way.path)?;
         let Way { state, head, body, host, .. } = way;
         self.onward(state, &passage, None, (head, body, host), exchange).await
     }

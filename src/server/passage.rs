@@ -6,8 +6,8 @@ use http::HeaderValue;
 use http::uri::PathAndQuery;
 
 use super::failure::Failure;
+use super::identities::HeaderKey;
 use super::routes::{Route, UpstreamCredentials};
-use super::session::{HeaderKey, Session};
 use super::state::State;
 use super::trail::printed;
 use crate::authz::{PathRequest, Permit, Permitted};
@@ -32,23 +32,14 @@ pub(crate) struct Passage {
 }
 
 impl Passage {
-    /// Makes ready what a permit allows. `session` is that of the token it came by, if it did.
-    pub(crate) fn new(
-        state: &State,
-        route: &Arc<Route>,
-        permit: Permit,
-        path: &RequestPath,
-        session: Option<&Session>,
-    ) -> Result<Self, Failure> {
+    /// Makes ready what a permit allows.
+    pub(crate) fn new(state: &State, route: &Arc<Route>, permit: Permit, path: &RequestPath) -> Result<Self, Failure> {
         let identity = match (&route.credentials, permit.document()) {
-            (UpstreamCredentials::Identity(identity), Some(document)) => match session {
-                Some(session) => {
-                    let facts = permit.facts().filter(|_| identity.reads_request());
-                    let key = HeaderKey::new(&route.prefix, facts.as_ref());
-                    session.header(permit.caller(), key, || identity.value(&document))?
-                }
-                None => identity.value(&document)?,
-            },
+            (UpstreamCredentials::Identity(identity), Some(document)) => {
+                let facts = permit.facts().filter(|_| identity.reads_request());
+                let key = HeaderKey::new(permit.caller(), &route.prefix, permit.service(), facts.as_ref());
+                state.identities.header(permit.caller(), key, || identity.value(&document))?
+            }
             _ => None,
         };
         let target = match permit.permitted() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderName;
 
+use super::identities::Identities;
 use super::names::PublicNames;
 use super::peer::TrustedProxies;
 use super::routes::Routes;
@@ -49,6 +50,8 @@ pub struct State {
     pub markers: Markers,
     /// Tokens that were verified, with what was decided for each.
     pub sessions: Cache<Session>,
+    /// Identity headers that were made.
+    pub identities: Identities,
     /// The header of API keys.
     pub key_header: HeaderName,
     /// Headers that never reach an upstream.
