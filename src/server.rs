@@ -37,6 +37,7 @@ mod session;
 pub mod shutdown;
 mod spool;
 mod state;
+mod strangers;
 pub mod stream;
 mod throttle;
 pub mod tls;
@@ -63,6 +64,7 @@ pub use routes::{Route, RouteAuth, Routes, UpstreamCredentials};
 pub use session::Session;
 pub use spool::{SpoolError, SpoolSettings};
 pub use state::{JWKS_PATH, Shared, State};
+pub use strangers::Strangers;
 pub use throttle::{Throttle, ThrottleSettings};
 pub use upload::{Markers, UploadError, UploadSettings};
 pub use upstream::{

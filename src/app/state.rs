@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::identity::StripList;
 use crate::keys::KeyRing;
 use crate::metrics::{Expiry, Metrics};
-use crate::server::{Identities, Markers, PublicName, PublicNames, State, Upstream};
+use crate::server::{Identities, Markers, PublicName, PublicNames, State, Strangers, Upstream};
 use crate::token::{self, Cache, Issuer, Verifier};
 
 /// A state, and what belongs to it.
@@ -65,6 +65,7 @@ pub(super) fn state(config: Config, ring: KeyRing, kept: &Kept, metrics: &Metric
         markers: Markers::new(&ring)?,
         issuer: Issuer::new(Arc::clone(&ring), token.clone(), clock.clone())?,
         verifier: Verifier::new(ring, token, clock.clone()),
+        strangers: Strangers::new(),
         identities: Identities::new(),
         sessions: Cache::new(config.limits.token_cache).counted(metrics.clone()),
         key_header: config.api.key_header,

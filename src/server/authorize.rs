@@ -11,6 +11,7 @@ use super::passage::Passage;
 use super::presented::Presented;
 use super::session::{Key, Session};
 use super::state::State;
+use super::strangers::Refused;
 use super::trail::printed;
 use super::way::Way;
 use crate::audit;
@@ -57,7 +58,7 @@ pub(crate) fn operation(
     operation: Operation,
     asks: &[Scope],
     presented: &Presented,
-    exchange: &Exchange,
+    exchange: &mut Exchange,
 ) -> Result<Arc<Passage>, Failure> {
     let Way { state, route, path, head, .. } = way;
     let is_mount = operation.mount_source().is_some();
@@ -92,7 +93,7 @@ pub(crate) fn path(
     way: &Way<'_>,
     request: PathRequest,
     presented: &Presented,
-    exchange: &Exchange,
+    exchange: &mut Exchange,
 ) -> Result<Passage, Failure> {
     let Way { state, route, path, .. } = way;
     let (caller, service) = (presented.caller(), presented.service(state));
@@ -108,12 +109,23 @@ pub(crate) fn path(
 }
 
 /// What a refusal becomes depends on how the caller came.
-fn refused(state: &State, refusal: &Refusal, presented: &Presented, asks: &[Scope], exchange: &Exchange) -> Failure {
+fn refused(
+    state: &State,
+    refusal: &Refusal,
+    presented: &Presented,
+    asks: &[Scope],
+    exchange: &mut Exchange,
+) -> Failure {
     let why = match refusal {
         Refusal::Denied { rules, .. } if !rules.is_empty() => state.name_rules(rules),
         _ => refusal.to_string(),
     };
-    exchange.audit_decision(&presented.judged(state, printed(asks.iter()).as_deref(), audit::Result::Denied, &why));
+    let requested = printed(asks.iter());
+    exchange.audit_decision(&presented.judged(state, requested.as_deref(), audit::Result::Denied, &why));
+    if let (Presented::Nothing, Some(stranger)) = (presented, &mut exchange.stranger) {
+        stranger.refused = Some(Refused { requested, why });
+        return Failure::Challenged { asks: asks.to_vec(), trouble: TokenTrouble::None };
+    }
     let message = || {
         let what = lacking(state, presented, asks, exchange);
         format!("requested access to the resource is denied: {what}")

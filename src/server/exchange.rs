@@ -19,6 +19,7 @@ use super::peer::Peer;
 use super::progress::Progress;
 use super::response_body::ResponseBody;
 use super::spool::SpoolError;
+use super::strangers::{Challenged, Stranger};
 use crate::access_log::{Decision, LogWriter, RequestLine};
 use crate::audit::AuditLine;
 use crate::authn::CertificateRefused;
@@ -33,6 +34,29 @@ use crate::telemetry::Trace;
 pub(crate) struct Recorder {
     pub(crate) log: LogWriter,
     pub(crate) metrics: Metrics,
+}
+
+/// A decision that was made before.
+#[derive(Debug)]
+enum Before {
+    Allowed(Arc<Passage>),
+    Challenged(Arc<Challenged>),
+}
+
+impl Before {
+    fn path(&self) -> &str {
+        match self {
+            Self::Allowed(passage) => &passage.path,
+            Self::Challenged(challenged) => &challenged.path,
+        }
+    }
+
+    fn operation(&self) -> Option<&Operation> {
+        match self {
+            Self::Allowed(passage) => passage.operation(),
+            Self::Challenged(challenged) => Some(&challenged.operation),
+        }
+    }
 }
 
 /// What is known of a request so far.
@@ -55,8 +79,10 @@ pub(crate) struct Exchange {
     pub(crate) grant: Grant,
     operation: Option<&'static str>,
     repository: Option<RepositoryName>,
-    /// What was allowed before and is again: of such a request nothing is parsed.
-    passage: Option<Arc<Passage>>,
+    /// What was decided before and is again: of such a request nothing is parsed.
+    before: Option<Before>,
+    /// What is kept of it, should it be challenged.
+    pub(crate) stranger: Option<Box<Stranger>>,
     pub(crate) decision: Decision,
     /// The user name of credentials that were not verified (yet).
     pub(crate) claimed: Option<String>,
@@ -106,7 +132,8 @@ impl Exchange {
             grant: Grant::Unknown,
             operation: None,
             repository: None,
-            passage: None,
+            before: None,
+            stranger: None,
             decision: Decision::Refused,
             claimed: None,
             certificate: None,
@@ -146,23 +173,34 @@ impl Exchange {
         self.scheme = passage.route.challenge;
         self.caller = caller.clone();
         self.decision = Decision::Allowed;
-        self.passage = Some(Arc::clone(passage));
+        self.before = Some(Before::Allowed(Arc::clone(passage)));
+    }
+
+    /// Notes that the same was challenged before.
+    pub(crate) fn challenged_before(&mut self, challenged: &Arc<Challenged>) {
+        self.route = metrics::Route::Registry;
+        self.action = action(&challenged.operation);
+        self.scheme = challenged.scheme;
+        self.signatures = challenged.signatures;
+        self.decision = Decision::Challenged;
+        self.error = Some(challenged.error.clone());
+        self.before = Some(Before::Challenged(Arc::clone(challenged)));
     }
 
     /// The canonical path, once parsed; never a query.
     pub(crate) fn path(&self) -> &str {
-        self.passage.as_ref().map_or(&self.path, |passage| &passage.path)
+        self.before.as_ref().map_or(&self.path, Before::path)
     }
 
     /// The operation's name.
     pub(crate) fn operation(&self) -> Option<&'static str> {
-        let known = self.passage.as_ref().and_then(|passage| passage.operation());
+        let known = self.before.as_ref().and_then(Before::operation);
         known.map(Operation::name).or(self.operation)
     }
 
     /// The repository.
     pub(crate) fn repository(&self) -> Option<&RepositoryName> {
-        let known = self.passage.as_ref().and_then(|passage| passage.operation());
+        let known = self.before.as_ref().and_then(Before::operation);
         known.and_then(Operation::repository).or(self.repository.as_ref())
     }
 

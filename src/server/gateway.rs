@@ -30,6 +30,7 @@ use super::respond::{self, Asked};
 use super::response_body::ResponseBody;
 use super::routes::RouteAuth;
 use super::state::{JWKS_PATH, Shared, State};
+use super::strangers::Stranger;
 use super::stream::PeerAddr;
 use super::token_endpoint;
 use super::way::Way;
@@ -130,7 +131,13 @@ impl Gateway {
                 key_header: &state.key_header,
                 retry_after: exchange.retry_after.as_ref(),
             };
-            respond::failure(&failure, asked)
+            let response = respond::failure(&failure, asked);
+            if let Failure::Challenged { trouble: TokenTrouble::None, .. } = failure
+                && let Some(stranger) = exchange.stranger.take()
+            {
+                state.strangers.keep(*stranger, &exchange, &response);
+            }
+            response
         });
         if exchange.signatures {
             response.headers_mut().insert(SUPPORTS_SIGNATURES, HeaderValue::from_static("1"));
@@ -151,12 +158,15 @@ impl Gateway {
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, Failure> {
         // Each of both ways has a place of its own: what a short answer does not need is not carried along.
-        if !is_too_long(state, &head)
-            && self.0.serves == Serves::Everything
-            && let Some(presented) = self.recall(state, &head, exchange)
-            && let Some(passage) = authorize::known(state, &head, &presented, exchange)
-        {
-            return Box::pin(self.allowed(state, &passage, &presented, (head, body, host), exchange)).await;
+        if !is_too_long(state, &head) && self.0.serves == Serves::Everything {
+            if let Some(presented) = self.recall(state, &head, exchange)
+                && let Some(passage) = authorize::known(state, &head, &presented, exchange)
+            {
+                return Box::pin(self.allowed(state, &passage, &presented, (head, body, host), exchange)).await;
+            }
+            if let Some(challenge) = state.strangers.answer(state, &head, exchange) {
+                return Ok(challenge);
+            }
         }
         Box::pin(self.parse(state, head, body, host, exchange)).await
     }
@@ -243,6 +253,9 @@ impl Gateway {
         let asks = operation.asks();
         let presented =
             present(state, &head.headers, RouteAuth::Registry, &asks, &self.0.memory.latest, exchange).await?;
+        if matches!(presented, Presented::Nothing) {
+            exchange.stranger = Stranger::new(state, head, &operation, exchange);
+        }
         if operation.is_ping() {
             return ping(&presented, exchange);
         }

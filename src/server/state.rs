@@ -12,6 +12,7 @@ use super::names::PublicNames;
 use super::peer::TrustedProxies;
 use super::routes::Routes;
 use super::session::Session;
+use super::strangers::Strangers;
 use super::throttle::{Throttle, ThrottleSettings};
 use super::upload::Markers;
 use crate::access_log::LogWriter;
@@ -50,6 +51,8 @@ pub struct State {
     pub markers: Markers,
     /// Tokens that were verified, with what was decided for each.
     pub sessions: Cache<Session>,
+    /// Challenges that were made.
+    pub strangers: Strangers,
     /// Identity headers that were made.
     pub identities: Identities,
     /// The header of API keys.

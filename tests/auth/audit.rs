@@ -203,6 +203,11 @@ fn cases(site: &Site, token: &str) -> Vec<Case> {
             of(&nobody, decision("manifest.get", "alice/app", &pull("alice/app"), "denied", no_rule)),
         ),
         case(
+            site.get("/v2/alice/app/manifests/v1"),
+            401,
+            of(&nobody, decision("manifest.get", "alice/app", &pull("alice/app"), "denied", no_rule)),
+        ),
+        case(
             site.get("/v2/_catalog").basic(CAROL.0, CAROL.1),
             200,
             of(

@@ -84,6 +84,39 @@ fn a_challenge_names_what_is_needed() {
 }
 
 #[test]
+fn a_challenge_is_the_same_each_time_and_each_request_its_own() {
+    let site = Site::with(|settings, _| {
+        settings.hosts = vec!["127.0.0.1", "registry.test"];
+        settings.upstream = "signatures = true".into();
+    });
+    let other = format!("registry.test:{}", site.gateway.port);
+    let target = "/v2/team/app/manifests/latest";
+    let tell = |reply: &Reply| {
+        let mut headers = reply.headers.clone();
+        headers.retain(|(name, _)| !name.eq_ignore_ascii_case("date"));
+        (headers, reply.text())
+    };
+    for (method, target) in [("GET", target), ("HEAD", target), ("GET", "/v2/"), ("HEAD", "/v2/")] {
+        let ask = || site.request(method, target);
+        let first = tell(&ask().send().expect(401));
+        for _ in 0..2 {
+            assert_eq!(tell(&ask().send().expect(401)), first, "{method} {target}");
+        }
+        let elsewhere = ask().host(&other).send().expect(401);
+        let realm = challenged(&elsewhere, "realm").unwrap();
+        assert_eq!(realm, format!("http://{other}/token"), "{method} {target}");
+        // Whoever says who they are is heard.
+        let bad = ask().bearer("x").send().expect(401);
+        assert!(challenged(&bad, "error").is_some(), "{method} {target}");
+        assert_eq!(tell(&ask().send().expect(401)), first, "{method} {target}");
+    }
+    site.get("/v2/team/app/manifests/latest?x=y").send().expect(401);
+    site.request("PUT", target).body(b"{}").send().expect(401);
+    site.get("/v2/alice/app/manifests/latest").send().expect(401);
+    site.get("/v2/alice/app/manifests/latest").basic(ALICE.0, ALICE.1).send().expect(200);
+}
+
+#[test]
 fn a_token_that_lacks_the_scope_says_who_may_not_do_what() {
     let site = Site::start();
     let token = site.token(Some(ALICE), &["repository:alice/app:pull"]);

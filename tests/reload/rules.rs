@@ -29,6 +29,18 @@ fn a_rule_that_is_gone_grants_nothing_at_the_next_request() {
 }
 
 #[test]
+fn what_nobody_might_read_may_be_read_at_the_next_request() {
+    let site = Site::new(ok);
+    let by_nobody = || Request::new(site.gateway.port, "GET", &blob()).send().status;
+    assert_eq!([by_nobody(), by_nobody()], [401, 401]);
+    let for_all = BOBS_RULE.replace("user:bob", "anyone");
+    site.replace(BOBS_RULE, &for_all);
+    assert_eq!([by_nobody(), by_nobody()], [200, 200]);
+    site.replace(&for_all, BOBS_RULE);
+    assert_eq!([by_nobody(), by_nobody()], [401, 401]);
+}
+
+#[test]
 fn a_user_that_is_gone_is_nobody_at_the_next_request() {
     let site = Site::new(ok);
     let token = site.gateway.token(Some(BOB), &["repository:team/app:pull"]);
