@@ -31,6 +31,8 @@ use outgoing::Outgoing;
 const LEAST_READ: usize = 8 * 1024;
 /// What is read at once of a long body: each read that was filled doubles it.
 const MOST_READ: usize = 128 * 1024;
+/// How many buffers there are beside the one that is read into.
+const LENT: usize = 2;
 
 /// An open connection.
 #[derive(Debug)]
@@ -41,6 +43,8 @@ pub(super) struct Connection {
     held: Bytes,
     /// Where more is read into.
     buffer: BytesMut,
+    /// Others, of which pieces are still on their way to the client.
+    lent: [BytesMut; LENT],
     read_at_once: usize,
     content: Content,
     /// Whether the last answer lets another one follow.
@@ -56,6 +60,7 @@ impl Connection {
             outgoing: Outgoing::default(),
             held: Bytes::new(),
             buffer: BytesMut::new(),
+            lent: Default::default(),
             read_at_once: LEAST_READ,
             content: Content::default(),
             persists: true,
@@ -167,7 +172,23 @@ impl Connection {
         if self.read_at_once > LEAST_READ {
             self.read_at_once = LEAST_READ;
             self.buffer = BytesMut::new();
+            self.lent = Default::default();
         }
+    }
+
+    /// Makes room for a read, where there is room already if there can be: new memory has to be got from the system.
+    fn make_room(&mut self) {
+        if self.buffer.try_reclaim(self.read_at_once) {
+            return;
+        }
+        if self.buffer.is_empty() {
+            // The one that was lent first is most likely to be back.
+            self.lent.rotate_left(1);
+            if let Some(first) = self.lent.last_mut() {
+                std::mem::swap(first, &mut self.buffer);
+            }
+        }
+        self.buffer.reserve(self.read_at_once);
     }
 
     /// Whether the peer has been silent since the last answer, as far as the runtime has heard. An end, or anything else that comes
@@ -185,7 +206,7 @@ impl Connection {
             self.buffer.extend_from_slice(&self.held);
             self.held = Bytes::new();
         }
-        self.buffer.reserve(self.read_at_once);
+        self.make_room();
         let read = pin!(self.socket.read_buf(&mut self.buffer)).poll(context);
         if matches!(read, Poll::Ready(Ok(count)) if count >= self.read_at_once) {
             self.read_at_once = (2 * self.read_at_once).min(MOST_READ);
