@@ -230,6 +230,11 @@ impl LogWriter {
         }
     }
 
+    /// Whether audit lines go anywhere, so that they are worth their words.
+    pub fn audits(&self) -> bool {
+        self.audit.is_some()
+    }
+
     /// Queues an audit line. While too much is queued (a disk or a pipe that stands still), it waits, and with it whatever
     /// else the calling thread does: nothing is to happen unrecorded.
     pub fn audit(&self, line: &AuditLine<'_>) {

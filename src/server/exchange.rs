@@ -254,6 +254,11 @@ impl Exchange {
         &self.recorder.metrics
     }
 
+    /// Whether audit lines are written at all.
+    pub(crate) fn is_audited(&self) -> bool {
+        self.recorder.log.audits()
+    }
+
     /// Writes an audit line.
     pub(crate) fn audit(&self, line: &AuditLine<'_>) {
         self.recorder.log.audit(line);

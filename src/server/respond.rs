@@ -1,5 +1,6 @@
 //! The one place that turns failures into responses, and makes the gateway's own answers.
 
+use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
 };
@@ -46,7 +47,7 @@ pub(crate) fn is_passing(status: StatusCode) -> bool {
 }
 
 /// An answer of our own with a JSON body.
-pub(crate) fn json(status: StatusCode, body: String) -> Response<ResponseBody> {
+pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::own(body));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, JSON);

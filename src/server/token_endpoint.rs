@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use http::header::{CACHE_CONTROL, HeaderValue};
 use http::{Method, Response, StatusCode, request};
-use serde_json::json;
+use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -171,23 +171,37 @@ fn issue(
             IssueError::TooLong(_) if !access.is_empty() => TokenRequestError::TooMuch.into(),
             _ => Failure::Signing,
         })?;
-    let mut answer = json!({
-        "token": issued.token.expose(),
-        "access_token": issued.token.expose(),
-        "expires_in": issued.expires_in,
-        "issued_at": rfc3339(issued.issued_at),
+    let scope = tells_scope.then(|| match kind {
+        TokenKind::Registry => access.iter().map(|scope| scope.to_string()).collect::<Vec<_>>().join(" "),
+        TokenKind::Api(scopes) => scopes.to_string(),
     });
-    if tells_scope {
-        let scope = match kind {
-            TokenKind::Registry => access.iter().map(|scope| scope.to_string()).collect::<Vec<_>>().join(" "),
-            TokenKind::Api(scopes) => scopes.to_string(),
-        };
-        answer["token_type"] = "Bearer".into();
-        answer["scope"] = scope.into();
-    }
-    let mut response = respond::json(StatusCode::OK, answer.to_string());
+    let token = issued.token.expose();
+    let answer = Answer {
+        token,
+        access_token: token,
+        expires_in: issued.expires_in,
+        issued_at: &rfc3339(issued.issued_at),
+        token_type: tells_scope.then_some("Bearer"),
+        scope: scope.as_deref(),
+    };
+    let mut body = Vec::with_capacity(2 * token.len() + 256);
+    serde_json::to_writer(&mut body, &answer).map_err(|_| Failure::Signing)?;
+    let mut response = respond::json(StatusCode::OK, body);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok((response, Granted { service: service.to_owned(), token_id: issued.jti, what }))
+}
+
+/// What a client is answered: by its `token` in the words of distribution, by the rest in those of RFC 6749, section 5.1.
+#[derive(Serialize)]
+struct Answer<'a> {
+    token: &'a str,
+    access_token: &'a str,
+    expires_in: u64,
+    issued_at: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<&'a str>,
 }
 
 /// Exact RFC 3339 in UTC: Go clients refuse anything else.

@@ -28,6 +28,9 @@ pub(crate) struct Judged<'a> {
 impl Exchange {
     /// Tells of a decision.
     pub(crate) fn audit_decision(&self, judged: &Judged<'_>) {
+        if !self.is_audited() {
+            return;
+        }
         self.audit(&AuditLine {
             service: Some(judged.service),
             resource: Some(self.resource()),
@@ -41,6 +44,9 @@ impl Exchange {
 
     /// Tells of a token that was issued.
     pub(crate) fn audit_token(&self, granted: &Granted) {
+        if !self.is_audited() {
+            return;
+        }
         let (requested, access, whole, why) = match &granted.what {
             What::Registry { requested, access, rules } => {
                 let whole = requested.iter().all(|scope| access.covers(&scope));
