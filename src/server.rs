@@ -68,7 +68,7 @@ pub use strangers::Strangers;
 pub use throttle::{Throttle, ThrottleSettings};
 pub use upload::{Markers, UploadError, UploadSettings};
 pub use upstream::{
-    Address, At, BoundSettings, HealthSettings, IdentityFiles, RetrySettings, TlsSettings, Upstream, UpstreamBody,
-    UpstreamError, UpstreamSettings, UpstreamTlsError, keep_probing,
+    Address, At, BoundSettings, HealthSettings, IdentityFiles, ReadError, ResponseReader, RetrySettings, TlsSettings,
+    Upstream, UpstreamBody, UpstreamError, UpstreamSettings, UpstreamTlsError, keep_probing,
 };
 pub(crate) use upstream::{Connector, Tls, once};

@@ -63,4 +63,4 @@ macro_rules! replays {
     };
 }
 
-replays! { authorization config identity path proxy_protocol scope token }
+replays! { authorization config identity path proxy_protocol response scope token }

@@ -9,6 +9,7 @@ pub mod config;
 pub mod identity;
 pub mod path;
 pub mod proxy_protocol;
+pub mod response;
 pub mod scope;
 pub mod token;
 
@@ -22,6 +23,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("identity", identity::check),
     ("path", path::check),
     ("proxy_protocol", proxy_protocol::check),
+    ("response", response::check),
     ("scope", scope::check),
     ("token", token::check),
 ];

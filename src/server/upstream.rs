@@ -45,6 +45,7 @@ use endpoint::{Endpoint, UnderWay};
 use endpoints::Endpoints;
 pub(super) use error::LinkError;
 pub use error::{At, UpstreamError};
+pub use http1::{ReadError, ResponseReader};
 use link::{Exchange, Link};
 pub(crate) use once::once;
 pub use probe::keep_probing;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::http1::ReadError;
 use super::http2;
 use crate::metrics::Outcome;
 use crate::server::body::BodyError;
@@ -17,12 +18,9 @@ pub enum LinkError {
     /// The system, or TLS, could not go on.
     #[error("{0}")]
     Io(std::io::Error),
-    /// What came has not the form of a response's head.
+    /// What came is no response.
     #[error("the response cannot be read: {0}")]
-    Head(httparse::Error),
-    /// What came has the form of a response, and is none.
-    #[error("the response cannot be read: {0}")]
-    NoHttp(&'static str),
+    NoHttp(ReadError),
     /// The body of the request broke off.
     #[error("{0}")]
     Request(BodyError),

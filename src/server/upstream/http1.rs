@@ -7,6 +7,7 @@
 mod content;
 mod head;
 mod outgoing;
+mod reader;
 
 use std::future::poll_fn;
 use std::io;
@@ -24,8 +25,8 @@ use super::link::{Exchange, Link};
 use super::socket::Socket;
 use crate::server::alarm::Alarm;
 use crate::server::body::{BodyError, RequestBody};
-use content::Content;
 use outgoing::Outgoing;
+pub use reader::{ReadError, ResponseReader};
 
 /// What is read at once at first, and what a connection keeps between requests.
 const LEAST_READ: usize = 8 * 1024;
@@ -39,16 +40,12 @@ const LENT: usize = 2;
 pub(super) struct Connection {
     socket: Socket,
     outgoing: Outgoing,
-    /// What has come and was not taken yet.
-    held: Bytes,
+    reader: ResponseReader,
     /// Where more is read into.
     buffer: BytesMut,
     /// Others, of which pieces are still on their way to the client.
     lent: [BytesMut; LENT],
     read_at_once: usize,
-    content: Content,
-    /// Whether the last answer lets another one follow.
-    persists: bool,
     alarm: Alarm,
 }
 
@@ -58,12 +55,10 @@ impl Connection {
         Box::new(Self {
             socket,
             outgoing: Outgoing::default(),
-            held: Bytes::new(),
+            reader: ResponseReader::default(),
             buffer: BytesMut::new(),
             lent: Default::default(),
             read_at_once: LEAST_READ,
-            content: Content::default(),
-            persists: true,
             alarm: Alarm::default(),
         })
     }
@@ -111,15 +106,8 @@ impl Connection {
         method: &Method,
     ) -> Poll<Result<Response<Option<Incoming>>, LinkError>> {
         loop {
-            while let Some(head) = head::take(&mut self.held, method)? {
-                // The others say that the real one is to come. A change of the protocol is the last one there is.
-                if head.response.status().is_informational() && !head.is_switch() {
-                    continue;
-                }
-                self.persists = head.persists;
-                self.content = head.content;
-                self.content.skip(&mut self.held).map_err(LinkError::NoHttp)?;
-                return Poll::Ready(Ok(head.response));
+            if let Some(response) = self.reader.head(method).map_err(LinkError::NoHttp)? {
+                return Poll::Ready(Ok(response.map(|()| None)));
             }
             if ready!(self.poll_read(context)).map_err(LinkError::Io)? == 0 {
                 return Poll::Ready(Err(LinkError::Ended));
@@ -133,11 +121,11 @@ impl Connection {
             return Poll::Ready(Some(Err(error.into())));
         }
         loop {
-            match self.content.take(&mut self.held) {
+            match self.reader.data() {
                 Ok(Some(data)) => return Poll::Ready(Some(Ok(data))),
-                Ok(None) if self.content.is_over() => return Poll::Ready(None),
+                Ok(None) if self.reader.is_over() => return Poll::Ready(None),
                 Ok(None) => {}
-                Err(what) => return Poll::Ready(Some(Err(LinkError::NoHttp(what).into()))),
+                Err(error) => return Poll::Ready(Some(Err(LinkError::NoHttp(error).into()))),
             }
             match ready!(self.poll_read(context)) {
                 Ok(0) => return Poll::Ready(Some(Err(BodyError::CutOff))),
@@ -154,17 +142,17 @@ impl Connection {
 
     /// Whether all of the answer has been taken.
     pub(super) fn is_over(&self) -> bool {
-        self.content.is_over()
+        self.reader.is_over()
     }
 
     /// What is known of how much is left of the answer's body.
     pub(super) fn size_hint(&self) -> SizeHint {
-        self.content.size_hint()
+        self.reader.size_hint()
     }
 
     /// Whether another request may follow the one that was: both were whole, and nothing came that nobody has asked for.
     pub(super) fn may_be_kept(&self) -> bool {
-        self.persists && self.content.is_over() && self.outgoing.is_sent() && self.held.is_empty()
+        self.reader.may_go_on() && self.outgoing.is_sent()
     }
 
     /// Gives back the memory that only a long body needs.
@@ -201,18 +189,14 @@ impl Connection {
 
     /// Reads more behind what is held.
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if !self.held.is_empty() {
-            // Part of a head, or of the size of a chunk.
-            self.buffer.extend_from_slice(&self.held);
-            self.held = Bytes::new();
-        }
+        self.buffer.extend_from_slice(&self.reader.rest());
         self.make_room();
         let read = pin!(self.socket.read_buf(&mut self.buffer)).poll(context);
         if matches!(read, Poll::Ready(Ok(count)) if count >= self.read_at_once) {
             self.read_at_once = (2 * self.read_at_once).min(MOST_READ);
         }
         if !self.buffer.is_empty() {
-            self.held = self.buffer.split().freeze();
+            self.reader.push(self.buffer.split().freeze());
         }
         read
     }

@@ -5,10 +5,9 @@ use std::mem::MaybeUninit;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, request};
-use hyper::body::Incoming;
 
 use super::content::Content;
-use crate::server::upstream::error::LinkError;
+use super::reader::ReadError;
 
 /// The longest head of a response, and the most lines that it may have.
 const LONGEST: usize = 64 * 1024;
@@ -53,22 +52,15 @@ pub(super) fn write(out: &mut BytesMut, head: &request::Parts, framing: Framing)
 /// The head of a response.
 #[derive(Debug)]
 pub(super) struct Head {
-    pub(super) response: Response<Option<Incoming>>,
+    pub(super) response: Response<()>,
     /// How the body that follows is delimited.
     pub(super) content: Content,
     /// Whether the connection may be used again after it.
     pub(super) persists: bool,
 }
 
-impl Head {
-    /// Whether the upstream goes on with another protocol.
-    pub(super) fn is_switch(&self) -> bool {
-        self.response.status() == StatusCode::SWITCHING_PROTOCOLS
-    }
-}
-
 /// Takes a head from the beginning of what has come, the answer to a request with this method; none as long as it is not whole.
-pub(super) fn take(input: &mut Bytes, method: &Method) -> Result<Option<Head>, LinkError> {
+pub(super) fn take(input: &mut Bytes, method: &Method) -> Result<Option<Head>, ReadError> {
     if input.is_empty() {
         return Ok(None);
     }
@@ -78,22 +70,22 @@ pub(super) fn take(input: &mut Bytes, method: &Method) -> Result<Option<Head>, L
     let length = match parser.parse_response_with_uninit_headers(&mut parsed, input, &mut lines) {
         Ok(httparse::Status::Complete(length)) if length <= LONGEST => length,
         Ok(httparse::Status::Partial) if input.len() < LONGEST => return Ok(None),
-        Ok(_) => return Err(LinkError::NoHttp("its head is too long")),
-        Err(error) => return Err(LinkError::Head(error)),
+        Ok(_) => return Err(ReadError::NoHttp("its head is too long")),
+        Err(error) => return Err(ReadError::Head(error)),
     };
     let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok());
-    let status = status.ok_or(LinkError::NoHttp("its status is none"))?;
+    let status = status.ok_or(ReadError::NoHttp("its status is none"))?;
     let version = if parsed.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
     let mut headers = HeaderMap::with_capacity(parsed.headers.len());
     for line in parsed.headers.iter() {
         let name = HeaderName::from_bytes(line.name.as_bytes());
         let value = HeaderValue::from_maybe_shared(input.slice_ref(line.value));
-        let (Ok(name), Ok(value)) = (name, value) else { return Err(LinkError::NoHttp("a header is none")) };
+        let (Ok(name), Ok(value)) = (name, value) else { return Err(ReadError::NoHttp("a header is none")) };
         headers.append(name, value);
     }
     let content = content(method, status, &mut headers)?;
     let persists = version == Version::HTTP_11 && !says_close(&headers);
-    let mut response = Response::new(None);
+    let mut response = Response::new(());
     (*response.status_mut(), *response.version_mut(), *response.headers_mut()) = (status, version, headers);
     let _ = input.split_to(length);
     Ok(Some(Head { response, content, persists }))
@@ -108,7 +100,7 @@ fn says_close(headers: &HeaderMap) -> bool {
 }
 
 /// How the body of a response is delimited (RFC 9112, section 6.3).
-fn content(method: &Method, status: StatusCode, headers: &mut HeaderMap) -> Result<Content, LinkError> {
+fn content(method: &Method, status: StatusCode, headers: &mut HeaderMap) -> Result<Content, ReadError> {
     let is_bodiless = status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if is_bodiless || *method == Method::HEAD {
         return Ok(Content::nothing());
@@ -121,9 +113,9 @@ fn content(method: &Method, status: StatusCode, headers: &mut HeaderMap) -> Resu
     let Some(length) = lengths.next() else { return Ok(Content::unbounded()) };
     let (length, is_repeated) = (length.clone(), lengths.next().is_some());
     if headers.get_all(CONTENT_LENGTH).iter().any(|other| *other != length) {
-        return Err(LinkError::NoHttp("it has several lengths"));
+        return Err(ReadError::NoHttp("it has several lengths"));
     }
-    let content = parse_length(&length).map(Content::length).ok_or(LinkError::NoHttp("its length is no number"))?;
+    let content = parse_length(&length).map(Content::length).ok_or(ReadError::NoHttp("its length is no number"))?;
     if is_repeated {
         headers.insert(CONTENT_LENGTH, length);
     }

@@ -126,11 +126,13 @@ impl Outgoing {
                 ready!(Pin::new(&mut *socket).poll_flush(context)).map_err(LinkError::Io)?;
                 return if is_whole { Poll::Ready(Ok(())) } else { Poll::Pending };
             }
-            let written = if self.piece.is_empty() && self.end.is_empty() {
-                ready!(Pin::new(&mut *socket).poll_write(context, &self.front))
-            } else {
-                let parts = [IoSlice::new(&self.front), IoSlice::new(&self.piece), IoSlice::new(self.end)];
-                ready!(Pin::new(&mut *socket).poll_write_vectored(context, &parts))
+            let written = match (self.front.is_empty(), self.piece.is_empty(), self.end.is_empty()) {
+                (_, true, true) => ready!(Pin::new(&mut *socket).poll_write(context, &self.front)),
+                (true, _, true) => ready!(Pin::new(&mut *socket).poll_write(context, &self.piece)),
+                _ => {
+                    let parts = [IoSlice::new(&self.front), IoSlice::new(&self.piece), IoSlice::new(self.end)];
+                    ready!(Pin::new(&mut *socket).poll_write_vectored(context, &parts))
+                }
             };
             match written.map_err(LinkError::Io)? {
                 0 => return Poll::Ready(Err(LinkError::Io(io::ErrorKind::BrokenPipe.into()))),
