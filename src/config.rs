@@ -54,7 +54,7 @@ pub use url::{PublicUrl, UpstreamUrl};
 pub use users::{Member, User};
 
 use self::item::Item;
-use self::reader::{Reader, Section};
+use self::reader::{Reader, Section, Surroundings};
 use self::source::{Source, Span};
 use crate::authz::Rule;
 use crate::subject::{GroupName, UserName};
@@ -101,19 +101,28 @@ pub struct Config {
 impl Config {
     /// Reads and checks a file, with the process's environment for `{ env = … }`. The report holds every problem.
     pub fn load(path: &Path) -> Result<Self, Report> {
+        Self::load_noting(path, &|_| {})
+    }
+
+    /// As [`Config::load`]. `depends_on` hears of each of [`Config::files`] before that is read, so that whoever looks at it there
+    /// and then misses no change.
+    pub fn load_noting(path: &Path, depends_on: &dyn Fn(&Path)) -> Result<Self, Report> {
         let (name, text) = read(path)?;
-        check(&text, &name, base(path), &variable, &Lints::None).map(|(config, _)| config)
+        let around = Surroundings { base: base(path), environment: &variable, depends_on };
+        check(&text, &name, around, &Lints::None).map(|(config, _)| config)
     }
 
     /// As [`Config::load`], with the warnings beside the configuration.
     pub fn examine(path: &Path) -> Result<(Self, Report), Report> {
         let (name, text) = read(path)?;
-        check(&text, &name, base(path), &variable, &Lints::File(path))
+        let around = Surroundings { base: base(path), environment: &variable, depends_on: &|_| {} };
+        check(&text, &name, around, &Lints::File(path))
     }
 
     /// Checks a text as if it were a file `name` in the directory `base`.
     pub fn parse(text: &str, name: &str, base: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Report> {
-        check(text, name, base, env, &Lints::None).map(|(config, _)| config)
+        let around = Surroundings { base, environment: env, depends_on: &|_| {} };
+        check(text, name, around, &Lints::None).map(|(config, _)| config)
     }
 
     /// As [`Config::parse`], with the warnings beside the configuration.
@@ -123,7 +132,8 @@ impl Config {
         base: &Path,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<(Self, Report), Report> {
-        check(text, name, base, env, &Lints::Text)
+        let around = Surroundings { base, environment: env, depends_on: &|_| {} };
+        check(text, name, around, &Lints::Text)
     }
 }
 
@@ -153,20 +163,14 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-fn check(
-    text: &str,
-    name: &str,
-    base: &Path,
-    env: &dyn Fn(&str) -> Option<String>,
-    lints: &Lints<'_>,
-) -> Result<(Config, Report), Report> {
+fn check(text: &str, name: &str, around: Surroundings<'_>, lints: &Lints<'_>) -> Result<(Config, Report), Report> {
     let mut source = Source::new(name, text);
     let table = match DeTable::parse(text) {
         Ok(table) => table.into_inner(),
-        Err(error) => return Err(broken(source, base, env, &error)),
+        Err(error) => return Err(broken(source, around, &error)),
     };
     source.mask(mask::secrets(&table));
-    let reader = Reader::new(source, base, env);
+    let reader = Reader::new(source, around);
     let config = sections(&reader, &table, !matches!(lints, Lints::None));
     if let Lints::File(path) = lints {
         tls::check_files(&reader);
@@ -184,16 +188,11 @@ fn check(
 }
 
 /// The report of a text that is no TOML: its first mistake, since what follows may only follow from that.
-fn broken(
-    mut source: Source<'_>,
-    base: &Path,
-    env: &dyn Fn(&str) -> Option<String>,
-    error: &toml::de::Error,
-) -> Report {
+fn broken(mut source: Source<'_>, around: Surroundings<'_>, error: &toml::de::Error) -> Report {
     let span = error.span().map_or(Span { start: 0, end: 0 }, Span::from);
     let masks = mask::broken_line(&source, source.line(span.start));
     source.mask(masks);
-    let reader = Reader::new(source, base, env);
+    let reader = Reader::new(source, around);
     let hint = "strings are in quotes, lists in [ ], and each key and each [section] stands once";
     let message = error.message().trim_end_matches(", expected nothing");
     reader.error("syntax", span, format!("this is no TOML: {message}"), hint);

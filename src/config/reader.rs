@@ -19,11 +19,20 @@ use super::tls::NamedFile;
 /// Looks up an environment variable.
 pub(super) type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
+/// What a file's values refer to outside of it.
+#[derive(Clone, Copy)]
+pub(super) struct Surroundings<'a> {
+    /// What its paths are relative to.
+    pub(super) base: &'a Path,
+    pub(super) environment: &'a Environment<'a>,
+    /// Hears of each file that the configuration depends on before that is read.
+    pub(super) depends_on: &'a dyn Fn(&Path),
+}
+
 /// What is being read, and what was found to tell.
 pub(super) struct Reader<'a> {
     pub(super) source: Source<'a>,
-    base: &'a Path,
-    environment: &'a Environment<'a>,
+    around: Surroundings<'a>,
     diagnostics: RefCell<Vec<Diagnostic>>,
     /// The first secret that stands in the file itself.
     inline_secret: Cell<Option<Span>>,
@@ -36,11 +45,10 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(source: Source<'a>, base: &'a Path, environment: &'a Environment<'a>) -> Self {
+    pub(super) fn new(source: Source<'a>, around: Surroundings<'a>) -> Self {
         Self {
             source,
-            base,
-            environment,
+            around,
             diagnostics: RefCell::default(),
             inline_secret: Cell::new(None),
             secret_files: RefCell::default(),
@@ -97,6 +105,7 @@ impl<'a> Reader<'a> {
     /// Notes a file that the configuration is another one without: it is read again with it. Whether the file can be read does not
     /// matter here.
     pub(super) fn note_file(&self, path: &Path) {
+        (self.around.depends_on)(path);
         self.files.borrow_mut().insert(path.to_owned());
     }
 
@@ -113,12 +122,12 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn environment(&self, name: &str) -> Option<String> {
-        (self.environment)(name)
+        (self.around.environment)(name)
     }
 
     /// A path of the file, which is relative to the file.
     pub(super) fn resolve(&self, path: &str) -> PathBuf {
-        self.base.join(path)
+        self.around.base.join(path)
     }
 }
 
