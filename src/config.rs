@@ -9,8 +9,6 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use toml::de::DeTable;
-
 mod access;
 mod api;
 mod filter;
@@ -31,6 +29,7 @@ mod tests;
 mod tls;
 mod token;
 mod tracing;
+mod tree;
 mod units;
 mod upstream;
 mod url;
@@ -56,6 +55,7 @@ pub use users::{Member, User};
 use self::item::Item;
 use self::reader::{Reader, Section, Surroundings};
 use self::source::{Source, Span};
+use self::tree::{Mistake, Table};
 use crate::authz::Rule;
 use crate::subject::{GroupName, UserName};
 use crate::telemetry::TraceSettings;
@@ -165,11 +165,11 @@ fn variable(name: &str) -> Option<String> {
 
 fn check(text: &str, name: &str, around: Surroundings<'_>, lints: &Lints<'_>) -> Result<(Config, Report), Report> {
     let mut source = Source::new(name, text);
-    let table = match DeTable::parse(text) {
-        Ok(table) => table.into_inner(),
-        Err(error) => return Err(broken(source, around, &error)),
+    let table = match tree::parse(text) {
+        Ok(table) => table,
+        Err(mistake) => return Err(broken(source, around, mistake)),
     };
-    source.mask(mask::secrets(&table));
+    source.mask_secrets_of(&table);
     let reader = Reader::new(source, around);
     let config = sections(&reader, &table, !matches!(lints, Lints::None));
     if let Lints::File(path) = lints {
@@ -188,19 +188,19 @@ fn check(text: &str, name: &str, around: Surroundings<'_>, lints: &Lints<'_>) ->
 }
 
 /// The report of a text that is no TOML: its first mistake, since what follows may only follow from that.
-fn broken(mut source: Source<'_>, around: Surroundings<'_>, error: &toml::de::Error) -> Report {
-    let span = error.span().map_or(Span { start: 0, end: 0 }, Span::from);
+fn broken(mut source: Source<'_>, around: Surroundings<'_>, mistake: Mistake) -> Report {
+    let span = mistake.span.map_or(Span { start: 0, end: 0 }, Span::from);
     let masks = mask::broken_line(&source, source.line(span.start));
     source.mask(masks);
     let reader = Reader::new(source, around);
     let hint = "strings are in quotes, lists in [ ], and each key and each [section] stands once";
-    let message = error.message().trim_end_matches(", expected nothing");
+    let message = mistake.message.trim_end_matches(", expected nothing");
     reader.error("syntax", span, format!("this is no TOML: {message}"), hint);
     Report::new(reader.finish())
 }
 
 /// Reads every section; none when one of them is wrong.
-fn sections<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>, lints: bool) -> Option<Config> {
+fn sections<'a>(reader: &'a Reader<'a>, table: &'a Table<'a>, lints: bool) -> Option<Config> {
     let mut root = Section::new(reader, "the file", Span { start: 0, end: 0 }, table);
     let server_item = root.take("server");
     if server_item.is_none() {

@@ -6,13 +6,13 @@ use std::time::Duration;
 use http::HeaderName;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use toml::de::DeValue;
 
 use super::identity::header_name;
 use super::item::Item;
 use super::reader::{Section, shown};
 use super::source::Span;
 use super::token::{LONGEST, SHORTEST};
+use super::tree::Value;
 use super::users::{Users, group_names, user_name};
 use crate::authn::{KEY_PREFIX, KeyHash, SecretHash};
 use crate::clock::Clock;
@@ -169,7 +169,7 @@ fn secret_hash(item: &Item<'_>) -> Option<SecretHash> {
 /// A moment as seconds since the epoch. One that has passed is told of.
 fn moment(item: &Item<'_>) -> Option<u64> {
     let time = match item.value {
-        DeValue::Datetime(time) => OffsetDateTime::parse(&time.to_string(), &Rfc3339).ok(),
+        Value::Datetime(time) => OffsetDateTime::parse(&time.to_string(), &Rfc3339).ok(),
         _ => None,
     };
     let seconds = time.and_then(|time| u64::try_from(time.unix_timestamp()).ok());

@@ -8,13 +8,12 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use toml::de::DeTable;
-
 use super::item::Item;
 use super::nearest::nearest;
 use super::report::{Diagnostic, Severity};
 use super::source::{Source, Span};
 use super::tls::NamedFile;
+use super::tree::Table;
 
 /// Looks up an environment variable.
 pub(super) type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -138,26 +137,20 @@ pub(super) struct Section<'a> {
     pub(super) title: String,
     /// Its header, or the whole of an inline table.
     pub(super) header: Span,
-    table: &'a DeTable<'a>,
+    table: &'a Table<'a>,
     known: Vec<&'static str>,
 }
 
 impl<'a> Section<'a> {
-    pub(super) fn new(reader: &'a Reader<'a>, title: impl Into<String>, header: Span, table: &'a DeTable<'a>) -> Self {
+    pub(super) fn new(reader: &'a Reader<'a>, title: impl Into<String>, header: Span, table: &'a Table<'a>) -> Self {
         Self { reader, title: title.into(), header, table, known: Vec::new() }
     }
 
     /// The value of a key, which is known from now on.
     pub(super) fn take(&mut self, key: &'static str) -> Option<Item<'a>> {
         self.known.push(key);
-        let (name, value) = self.table.get_key_value(key)?;
-        Some(Item {
-            reader: self.reader,
-            name: key,
-            key: name.span().into(),
-            value: value.get_ref(),
-            span: value.span().into(),
-        })
+        let (name, node) = self.table.get(key)?;
+        Some(Item { reader: self.reader, name: key, key: name.span, value: &node.value, span: node.span })
     }
 
     /// The value of a key that must be there. `example` shows how it is written.
@@ -176,17 +169,18 @@ impl<'a> Section<'a> {
 
     /// Reports every key that nobody asked for.
     pub(super) fn finish(self) {
-        let mut unknown: Vec<_> = self.table.keys().filter(|key| !self.known.contains(&&**key.get_ref())).collect();
-        unknown.sort_by_key(|key| key.span().start);
+        let keys = self.table.iter().map(|(key, _)| key);
+        let mut unknown: Vec<_> = keys.filter(|key| !self.known.contains(&&*key.text)).collect();
+        unknown.sort_by_key(|key| key.span.start);
         for key in unknown {
-            let name: &str = key.get_ref();
+            let name: &str = &key.text;
             let hint = match nearest(name, self.known.iter().copied()) {
                 Some(known) => format!("did you mean `{known}`?"),
                 None => format!("known here: {}", self.known.join(", ")),
             };
             self.reader.error(
                 "unknown-key",
-                key.span().into(),
+                key.span,
                 format!("unknown key `{}` in {}", shown(name), self.title),
                 hint,
             );
@@ -198,9 +192,9 @@ impl<'a> Section<'a> {
         let mut entries: Vec<_> = self
             .table
             .iter()
-            .map(|(key, value)| {
-                let (name, span): (&'a str, Span) = (key.get_ref(), key.span().into());
-                (name, Item { reader: self.reader, name, key: span, value: value.get_ref(), span: value.span().into() })
+            .map(|(key, node)| {
+                let name: &'a str = &key.text;
+                (name, Item { reader: self.reader, name, key: key.span, value: &node.value, span: node.span })
             })
             .collect();
         entries.sort_by_key(|(_, item)| item.key.start);

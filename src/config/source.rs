@@ -2,10 +2,13 @@
 //!
 //! What must not be shown is marked here before the first line is printed; what is secret is decided in `mask`.
 
+use std::cell::OnceCell;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::mask::secrets;
 use super::report::Place;
+use super::tree::Table;
 
 /// A range of bytes of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +28,12 @@ impl From<Range<usize>> for Span {
 pub(super) struct Source<'a> {
     name: Arc<str>,
     text: &'a str,
-    /// Where each line begins.
-    lines: Vec<usize>,
-    /// What is shown as `****`; sorted, not overlapping.
-    masks: Vec<Span>,
+    /// Where each line begins, once that was asked.
+    lines: OnceCell<Vec<usize>>,
+    /// What holds the secrets that no line is shown with.
+    tree: Option<&'a Table<'a>>,
+    /// What is shown as `****`, once that was asked; sorted, not overlapping.
+    masks: OnceCell<Vec<Span>>,
 }
 
 /// How a masked value is shown: always the same, so that not even its length is told.
@@ -38,8 +43,7 @@ const TAB: &str = "    ";
 
 impl<'a> Source<'a> {
     pub(super) fn new(name: &str, text: &'a str) -> Self {
-        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { name: name.into(), text, lines, masks: Vec::new() }
+        Self { name: name.into(), text, lines: OnceCell::new(), tree: None, masks: OnceCell::new() }
     }
 
     pub(super) fn name(&self) -> &Arc<str> {
@@ -52,26 +56,33 @@ impl<'a> Source<'a> {
     }
 
     /// Hides these spans from every line that is shown from now on.
-    pub(super) fn mask(&mut self, mut spans: Vec<Span>) {
-        spans.sort_by_key(|span| span.start);
-        let mut end = 0;
-        for span in &mut spans {
-            span.start = span.start.max(end);
-            end = end.max(span.end);
-        }
-        spans.retain(|span| span.start < span.end);
-        self.masks = spans;
+    pub(super) fn mask(&mut self, spans: Vec<Span>) {
+        self.masks = OnceCell::from(in_order(spans));
+    }
+
+    /// Hides what is secret of this tree from every line that is shown from now on.
+    pub(super) fn mask_secrets_of(&mut self, tree: &'a Table<'a>) {
+        self.tree = Some(tree);
+    }
+
+    fn masks(&self) -> &[Span] {
+        self.masks.get_or_init(|| self.tree.map_or_else(Vec::new, |tree| in_order(secrets(tree))))
+    }
+
+    fn lines(&self) -> &[usize] {
+        let begins = || std::iter::once(0).chain(self.text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        self.lines.get_or_init(begins)
     }
 
     /// The line of an offset, from 1.
     pub(super) fn line(&self, offset: usize) -> usize {
-        self.lines.partition_point(|&start| start <= offset)
+        self.lines().partition_point(|&start| start <= offset)
     }
 
     /// The bytes of a line (from 1), without its end.
     pub(super) fn line_span(&self, line: usize) -> Span {
-        let start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or(self.text.len());
-        let end = self.lines.get(line).copied().unwrap_or(self.text.len());
+        let start = self.lines().get(line.saturating_sub(1)).copied().unwrap_or(self.text.len());
+        let end = self.lines().get(line).copied().unwrap_or(self.text.len());
         let text = self.text.get(start..end).unwrap_or_default();
         Span { start, end: start + text.trim_end_matches(['\n', '\r']).len() }
     }
@@ -117,9 +128,22 @@ impl<'a> Source<'a> {
     }
 
     fn mask_at(&self, offset: usize) -> Option<usize> {
-        let index = self.masks.partition_point(|mask| mask.end <= offset);
-        self.masks.get(index).is_some_and(|mask| mask.start <= offset).then_some(index)
+        let masks = self.masks();
+        let index = masks.partition_point(|mask| mask.end <= offset);
+        masks.get(index).is_some_and(|mask| mask.start <= offset).then_some(index)
     }
+}
+
+/// Spans in order, none of which overlaps another.
+fn in_order(mut spans: Vec<Span>) -> Vec<Span> {
+    spans.sort_by_key(|span| span.start);
+    let mut end = 0;
+    for span in &mut spans {
+        span.start = span.start.max(end);
+        end = end.max(span.end);
+    }
+    spans.retain(|span| span.start < span.end);
+    spans
 }
 
 #[cfg(test)]

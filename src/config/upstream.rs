@@ -17,6 +17,7 @@ use super::reader::Section;
 use super::route::is_normal_path;
 use super::server::TIMEOUTS;
 use super::source::Span;
+use super::tree::Value;
 use super::url::{PublicUrl, UpstreamUrl, public_url};
 use crate::pulp::Paths;
 use crate::secret::Secret;
@@ -311,8 +312,7 @@ fn upstream_name(item: &Item<'_>) -> Option<Arc<str>> {
 
 /// `credentials` of an upstream or of a route.
 pub(super) fn credentials(item: &Item<'_>) -> Option<Credentials> {
-    use toml::de::DeValue;
-    if let DeValue::String(_) = item.value {
+    if let Value::String(_) = item.value {
         return item.word(&[
             ("identity", Credentials::Identity),
             ("forward-token", Credentials::ForwardToken),
@@ -320,7 +320,7 @@ pub(super) fn credentials(item: &Item<'_>) -> Option<Credentials> {
             ("none", Credentials::None),
         ]);
     }
-    let DeValue::Table(_) = item.value else {
+    let Value::Table(_) = item.value else {
         let hint = "write \"identity\", \"forward-token\", \"mint-token\", \"none\" or { basic = { username = …, password = … } }";
         item.fail("wrong-type", "`credentials` must be a string or a table", hint);
         return None;

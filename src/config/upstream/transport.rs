@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use toml::de::DeValue;
-
 use crate::config::item::Item;
 use crate::config::reader::Section;
 use crate::config::route::is_normal_path;
 use crate::config::server::TIMEOUTS;
+use crate::config::tree::Value;
 use crate::config::url::{UpstreamUrl, upstream_url};
 use crate::server::{IdentityFiles, TlsSettings, UpstreamTlsError};
 
@@ -242,8 +241,8 @@ fn path(item: &Item<'_>) -> Option<String> {
 /// A table, or `false`.
 fn retries(item: &Item<'_>) -> Option<Retries> {
     match item.value {
-        DeValue::Boolean(on) => on.then(Retries::default),
-        DeValue::Table(_) => {
+        Value::Boolean(on) => on.then(Retries::default),
+        Value::Table(_) => {
             let mut section = item.section("`retries`")?;
             let mut retries = Retries::default();
             if let Some(item) = section.take("budget") {
