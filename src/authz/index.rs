@@ -38,13 +38,25 @@ struct Shelf {
 /// Rules by literal prefix.
 #[derive(Debug, Default)]
 struct Prefixes {
+    /// While there are few: most shelves are of a single user or group.
+    few: Vec<(Box<str>, usize)>,
+    many: Option<Box<Many>>,
+}
+
+#[derive(Debug, Default)]
+struct Many {
     rules: HashMap<Box<str>, Vec<usize>>,
     lengths: BTreeSet<usize>,
 }
 
+/// As many prefixes are compared one after the other.
+const FEW: usize = 8;
+
 impl Index {
     pub(super) fn new(rules: &[Rule]) -> Self {
         let mut index = Self::default();
+        let exact = |who: &Who| matches!(who, Who::User(glob) if glob.exact().is_some());
+        index.users.reserve(rules.iter().filter(|rule| rule.who.iter().any(exact)).count());
         for (number, rule) in rules.iter().enumerate() {
             for who in &rule.who {
                 index.shelf(who).file(number, &rule.target);
@@ -121,6 +133,28 @@ impl Shelf {
 }
 
 impl Prefixes {
+    fn file(&mut self, number: usize, prefix: &str) {
+        if self.many.is_none() && self.few.len() < FEW {
+            self.few.reserve_exact(1);
+            self.few.push((prefix.into(), number));
+            return;
+        }
+        let many = self.many.get_or_insert_default();
+        for (prefix, number) in std::mem::take(&mut self.few) {
+            many.file(number, &prefix);
+        }
+        many.file(number, prefix);
+    }
+
+    fn find(&self, name: &str, found: &mut Vec<usize>) {
+        found.extend(self.few.iter().filter(|(prefix, _)| name.starts_with(&**prefix)).map(|(_, number)| number));
+        if let Some(many) = &self.many {
+            many.find(name, found);
+        }
+    }
+}
+
+impl Many {
     fn file(&mut self, number: usize, prefix: &str) {
         self.lengths.insert(prefix.len());
         self.rules.entry(prefix.into()).or_default().push(number);
