@@ -53,7 +53,7 @@ pub use url::{PublicUrl, UpstreamUrl};
 pub use users::{Member, User};
 
 use self::item::Item;
-use self::reader::{Reader, Section, Surroundings};
+use self::reader::{Reader, Section, Surroundings, Title};
 use self::source::{Source, Span};
 use self::tree::{Mistake, Table};
 use crate::authz::Rule;
@@ -149,7 +149,10 @@ enum Lints<'a> {
 fn read(path: &Path) -> Result<(String, String), Report> {
     let name = path.display().to_string();
     match std::fs::read(path) {
-        Ok(bytes) => Ok((name, String::from_utf8_lossy(&bytes).into_owned())),
+        Ok(bytes) => {
+            let text = String::from_utf8(bytes);
+            Ok((name, text.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())))
+        }
         Err(error) => Err(Report::unreadable(&name, &error)),
     }
 }
@@ -177,13 +180,18 @@ fn check(text: &str, name: &str, around: Surroundings<'_>, lints: &Lints<'_>) ->
         lint::file_modes(&reader, path);
     }
     let failed = reader.has_errors();
-    let report = Report::new(reader.finish());
     match config {
+        // Warnings are for those who ask for them: to show them all costs more than the start.
+        Some(mut config) if !failed && matches!(lints, Lints::None) => {
+            config.files = reader.into_files();
+            Ok((config, Report::default()))
+        }
         Some(mut config) if !failed => {
+            let report = Report::new(reader.finish());
             config.files.clone_from(report.files());
             Ok((config, report))
         }
-        _ => Err(report),
+        _ => Err(Report::new(reader.finish())),
     }
 }
 
@@ -201,14 +209,14 @@ fn broken(mut source: Source<'_>, around: Surroundings<'_>, mistake: Mistake) ->
 
 /// Reads every section; none when one of them is wrong.
 fn sections<'a>(reader: &'a Reader<'a>, table: &'a Table<'a>, lints: bool) -> Option<Config> {
-    let mut root = Section::new(reader, "the file", Span { start: 0, end: 0 }, table);
+    let mut root = Section::new(reader, Title::Text("the file"), Span { start: 0, end: 0 }, table);
     let server_item = root.take("server");
     if server_item.is_none() {
         let hint =
             "it begins with [server], `listen = \"127.0.0.1:5000\"` and `public_url = \"http://127.0.0.1:5000\"`";
         reader.error("missing-section", root.header, "there is no [server] section", hint);
     }
-    let server = server_item.and_then(|item| item.section("[server]")).and_then(server::server);
+    let server = server_item.and_then(|item| item.section(Title::Header("server"))).and_then(server::server);
     let admin = one(root.take("admin")).map(server::admin);
     let token = token::token(one(root.take("token")), server.as_ref());
     let upstreams = upstream::upstreams(many(root.take("upstream")));
@@ -221,12 +229,11 @@ fn sections<'a>(reader: &'a Reader<'a>, table: &'a Table<'a>, lints: bool) -> Op
     let api_keys = api::api_keys(root.take("api_keys"), &reserved, &users);
     let clients = api::clients(root.take("clients"), &reserved, &users, &api_keys);
     let authn_item = root.take("authn");
-    let authn = users::authn(authn_item.map(|item| item.sections()), &users);
+    let authn = users::authn(authn_item.map(|item| many(Some(item))), &users);
     let local = authn.iter().all(|member| matches!(member, Member::Users(_)));
-    let names: BTreeSet<String> =
-        [&users.names, &api_keys.names, &clients.names].into_iter().flatten().cloned().collect();
-    let groups = users::groups(root.take("groups"), local.then_some(&names));
-    let (rules, written) = access::access(many(root.take("access")));
+    let names = [users.names, api_keys.names, clients.names];
+    let groups = users::groups(root.take("groups"), local.then_some(&names[..]));
+    let (rules, written) = access::access(root.take("access"), lints);
     let log = limits::log(one(root.take("log")));
     let tracing = one(root.take("tracing")).map(tracing::tracing);
     let limits = limits::limits(one(root.take("limits")));
@@ -282,10 +289,10 @@ fn sections<'a>(reader: &'a Reader<'a>, table: &'a Table<'a>, lints: bool) -> Op
 
 /// The section `[name]`, if it is there and a table.
 fn one(item: Option<Item<'_>>) -> Option<Section<'_>> {
-    item.and_then(|item| item.section(format!("[{}]", item.name)))
+    item.and_then(|item| item.section(Title::Header(item.name)))
 }
 
 /// The sections `[[name]]`; none when there are none.
 fn many(item: Option<Item<'_>>) -> Vec<Section<'_>> {
-    item.map(|item| item.sections()).unwrap_or_default()
+    item.map(|item| item.sections().flatten().collect()).unwrap_or_default()
 }

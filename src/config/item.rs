@@ -6,9 +6,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::nearest::nearest;
-use super::reader::{Reader, Section, shown};
+use super::reader::{Reader, Section, Title, shown};
 use super::source::{MASK, Span};
-use super::tree::Value;
+use super::tree::{Node, Value};
 use super::units::{format_duration, format_size, parse_duration, parse_size};
 use crate::secret::Secret;
 
@@ -90,7 +90,7 @@ impl<'a> Item<'a> {
             self.wrong_type("a list");
             return None;
         };
-        Some(array.items.iter().map(|item| Item { value: &item.value, span: item.span, ..*self }).collect())
+        Some(array.items.iter().map(|item| self.element(item)).collect())
     }
 
     /// The elements of a list, or the one value that stands for a list of one.
@@ -111,7 +111,7 @@ impl<'a> Item<'a> {
         Some(items)
     }
 
-    pub(super) fn section(&self, title: impl Into<String>) -> Option<Section<'a>> {
+    pub(super) fn section(&self, title: Title<'a>) -> Option<Section<'a>> {
         match self.value {
             // A table that only its sub-tables open has no header of its own.
             Value::Table(table) if self.span.end > self.span.start => {
@@ -125,15 +125,21 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// The elements of `[[name]]`.
-    pub(super) fn sections(&self) -> Vec<Section<'a>> {
-        if let Value::Array(_) = self.value {
-            let items = self.list().unwrap_or_default();
-            return items.iter().filter_map(|item| item.section(format!("[[{}]]", self.name))).collect();
-        }
-        let message = format!("`{}` must be a list of tables, not {}", self.name, found(self.value));
-        self.fail("wrong-type", message, format!("write its header as [[{}]]", self.name));
-        Vec::new()
+    /// The elements of `[[name]]`, each made when it is its turn: there may be very many.
+    pub(super) fn sections(&self) -> impl ExactSizeIterator<Item = Option<Section<'a>>> + use<'a> {
+        let items = if let Value::Array(array) = self.value {
+            array.items.as_slice()
+        } else {
+            let message = format!("`{}` must be a list of tables, not {}", self.name, found(self.value));
+            self.fail("wrong-type", message, format!("write its header as [[{}]]", self.name));
+            &[]
+        };
+        let list = *self;
+        items.iter().map(move |item| list.element(item).section(Title::Element(list.name)))
+    }
+
+    fn element(&self, node: &'a Node<'a>) -> Self {
+        Self { value: &node.value, span: node.span, ..*self }
     }
 
     pub(super) fn boolean(&self) -> Option<bool> {
@@ -241,7 +247,7 @@ impl<'a> Item<'a> {
             self.wrong_type("a string, { env = \"NAME\" } or { file = \"path\" }");
             return None;
         };
-        let mut section = self.section(format!("`{}`", self.name))?;
+        let mut section = self.section(Title::Key(self.name))?;
         let (env, file) = (section.take("env"), section.take("file"));
         section.finish();
         match (env, file) {
@@ -252,6 +258,17 @@ impl<'a> Item<'a> {
                 self.fail("wrong-value", message, "write { env = \"NAME\" } or { file = \"path\" }");
                 None
             }
+        }
+    }
+
+    /// What is made of a secret, which is copied only where it is not in the file.
+    pub(super) fn secret_as<T>(&self, make: impl FnOnce(&str) -> T) -> Option<T> {
+        match self.value {
+            Value::String(text) if !text.is_empty() => {
+                self.reader.note_inline_secret(self.key);
+                Some(make(text))
+            }
+            _ => self.secret().map(|secret| make(secret.expose())),
         }
     }
 

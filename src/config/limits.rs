@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::item::Item;
-use super::reader::Section;
+use super::reader::{Section, Title};
 use super::tree::Value;
 use crate::telemetry::{self, Facility, SyslogAddress};
 
@@ -193,7 +193,7 @@ fn level(item: &Item<'_>) -> Option<String> {
 
 fn target(item: &Item<'_>) -> Option<LogTarget> {
     if let Value::Table(_) = item.value {
-        let mut section = item.section(format!("`{}`", item.name))?;
+        let mut section = item.section(Title::Key(item.name))?;
         let Some(daemon) = section.take("syslog") else {
             let file = section.require("file", "\"tidegate.log\"");
             section.finish();

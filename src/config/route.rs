@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::filter::filter;
 use super::item::Item;
-use super::reader::Section;
+use super::reader::{Section, Title};
 use super::tree::Value;
 use super::upstream::{Credentials, Upstreams, credentials};
 use crate::jq::Filter;
@@ -197,7 +197,7 @@ fn own_filter(item: &Item<'_>) -> Option<Arc<Filter>> {
     if let Value::String(_) = item.value {
         return filter(item);
     }
-    let mut section = item.section("`identity` of a route")?;
+    let mut section = item.section(Title::Text("`identity` of a route"))?;
     let text = section.require("filter", "\"{identity: {user: {username: .subject}}}\"");
     section.finish();
     filter(&text?)

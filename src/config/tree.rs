@@ -64,7 +64,7 @@ pub(super) struct Array<'a> {
 pub(super) struct Table<'a> {
     entries: Vec<(Key<'a>, Node<'a>)>,
     /// Where in `entries` a key is, once there are many.
-    index: Option<Box<HashMap<Cow<'a, str>, usize>>>,
+    index: Option<Box<Index<'a>>>,
     /// Whether there is only what is below it.
     implicit: bool,
     /// Whether it was begun by a dotted key.
@@ -72,6 +72,10 @@ pub(super) struct Table<'a> {
     /// Whether it stands in braces.
     inline: bool,
 }
+
+/// Where in a table each key is.
+#[derive(Debug)]
+struct Index<'a>(HashMap<Cow<'a, str>, usize>);
 
 /// A table of so many keys has an index.
 const MANY: usize = 16;
@@ -138,6 +142,15 @@ fn build(text: &str) -> Result<Table<'_>, ParseError> {
     errors.map_or(Ok(builder.root), Err)
 }
 
+impl<'a> Value<'a> {
+    fn table_mut(&mut self) -> Option<&mut Table<'a>> {
+        match self {
+            Self::Table(table) => Some(table),
+            _ => None,
+        }
+    }
+}
+
 impl<'a> Table<'a> {
     pub(super) fn get(&self, key: &str) -> Option<&(Key<'a>, Node<'a>)> {
         self.position(key).and_then(|at| self.entries.get(at))
@@ -151,7 +164,7 @@ impl<'a> Table<'a> {
         if self.entries.len() < MANY {
             return self.entries.iter().position(|(other, _)| other.text == key);
         }
-        self.index.as_ref()?.get(key).copied()
+        self.index.as_ref()?.0.get(key).copied()
     }
 
     /// Adds an entry whose key is not there yet.
@@ -159,8 +172,8 @@ impl<'a> Table<'a> {
         let at = self.entries.len();
         if at + 1 >= MANY {
             let others = &self.entries;
-            let all = || Box::new(others.iter().enumerate().map(|(at, (key, _))| (key.text.clone(), at)).collect());
-            self.index.get_or_insert_with(all).insert(key.text.clone(), at);
+            let all = || others.iter().enumerate().map(|(at, (key, _))| (key.text.clone(), at)).collect();
+            self.index.get_or_insert_with(|| Box::new(Index(all()))).0.insert(key.text.clone(), at);
         }
         self.entries.push((key, node));
         &mut self.entries[at].1
@@ -173,9 +186,9 @@ impl<'a> Table<'a> {
             self.index = None;
         }
         if let Some(index) = &mut self.index {
-            index.remove(key);
+            index.0.remove(key);
             if let Some((moved, _)) = self.entries.get(at) {
-                index.insert(moved.text.clone(), at);
+                index.0.insert(moved.text.clone(), at);
             }
         }
         Some(node)
@@ -260,20 +273,19 @@ impl<'a> Builder<'a> {
         };
         let Some(parent) = descend(&mut self.root, &path, Descent::Header, errors) else { return };
         let node = Node { value: Value::Table(table), span };
-        let at = key.span;
-        match (parent.position(&key.text), of_tables) {
-            (None, false) => {
-                parent.push(key, node);
-            }
-            (None, true) => {
-                let array = Array { items: vec![node], of_tables };
-                parent.push(key, Node { value: Value::Array(array), span });
-            }
-            (Some(there), true) => match parent.entries.get_mut(there).map(|(_, node)| &mut node.value) {
-                Some(Value::Array(array)) if array.of_tables => array.items.push(node),
-                _ => fail(errors, DUPLICATE, at),
-            },
-            (Some(_), false) => fail(errors, DUPLICATE, at),
+        if !of_tables {
+            // Nothing has been put there since its header was read.
+            parent.push(key, node);
+            return;
+        }
+        let Some(there) = parent.position(&key.text) else {
+            let array = Array { items: vec![node], of_tables };
+            parent.push(key, Node { value: Value::Array(array), span });
+            return;
+        };
+        match parent.entries.get_mut(there).map(|(_, node)| &mut node.value) {
+            Some(Value::Array(array)) if array.of_tables => array.items.push(node),
+            _ => fail(errors, DUPLICATE, key.span),
         }
     }
 
@@ -354,37 +366,31 @@ fn descend<'t, 'a>(
     way: Descent,
     errors: &mut Sink<'_>,
 ) -> Option<&'t mut Table<'a>> {
+    let dotted = way != Descent::Header;
     for key in path {
-        let dotted = way != Descent::Header;
-        let node = match table.position(&key.text) {
-            Some(at) => &mut table.entries[at].1,
-            None => {
-                let new = Table { implicit: true, dotted, inline: way == Descent::Inline, ..Table::default() };
-                table.push(key.clone(), Node { value: Value::Table(new), span: key.span })
-            }
+        let node = if let Some(at) = table.position(&key.text) {
+            &mut table.entries[at].1
+        } else {
+            let new = Table { implicit: true, dotted, inline: way == Descent::Inline, ..Table::default() };
+            table.push(key.clone(), Node { value: Value::Table(new), span: key.span })
         };
-        table = match &mut node.value {
+        let below = match &mut node.value {
             // A header below an array of tables is about the last of them.
-            Value::Array(array) if array.of_tables && way != Descent::Inline => match array.items.last_mut() {
-                Some(Node { value: Value::Table(table), .. }) => table,
-                _ => {
-                    fail(errors, "cannot extend this value with a dotted key", key.span);
-                    return None;
-                }
-            },
-            Value::Table(table) if !table.inline || way == Descent::Inline => {
-                if dotted && !table.implicit {
-                    fail(errors, DUPLICATE, key.span);
-                    return None;
-                }
+            Value::Array(array) if array.of_tables && way != Descent::Inline => {
+                array.items.last_mut().and_then(|last| last.value.table_mut())
+            }
+            // What is written in braces is whole, and a dotted key adds only to what dotted keys or headers below it began.
+            Value::Table(table) if (!table.inline || way == Descent::Inline) && (!dotted || table.implicit) => {
                 table.dotted |= dotted;
-                table
+                Some(table)
             }
-            _ => {
-                fail(errors, "cannot extend this value with a dotted key", key.span);
-                return None;
-            }
+            _ => None,
         };
+        let Some(below) = below else {
+            fail(errors, DUPLICATE, key.span);
+            return None;
+        };
+        table = below;
     }
     Some(table)
 }

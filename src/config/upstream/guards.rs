@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Credentials, Kind};
 use crate::config::item::Item;
-use crate::config::reader::Section;
+use crate::config::reader::{Section, Title};
 use crate::config::server::TIMEOUTS;
 use crate::config::tree::Value;
 
@@ -85,7 +85,7 @@ fn spool(item: &Item<'_>) -> Option<Spool> {
     match item.value {
         Value::Boolean(on) => on.then(Spool::default),
         Value::Table(_) => {
-            let mut section = item.section("`spool`")?;
+            let mut section = item.section(Title::Key("spool"))?;
             let default = Spool::default();
             let spool = Spool {
                 memory: section.size("memory", default.memory, 4096..=1 << 30),
