@@ -9,8 +9,6 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use toml::de::DeTable;
-
 mod access;
 mod api;
 mod filter;
@@ -31,6 +29,7 @@ mod tests;
 mod tls;
 mod token;
 mod tracing;
+mod tree;
 mod units;
 mod upstream;
 mod url;
@@ -54,8 +53,9 @@ pub use url::{PublicUrl, UpstreamUrl};
 pub use users::{Member, User};
 
 use self::item::Item;
-use self::reader::{Reader, Section};
+use self::reader::{Reader, Section, Surroundings, Title};
 use self::source::{Source, Span};
+use self::tree::{Mistake, Table};
 use crate::authz::Rule;
 use crate::subject::{GroupName, UserName};
 use crate::telemetry::TraceSettings;
@@ -101,19 +101,28 @@ pub struct Config {
 impl Config {
     /// Reads and checks a file, with the process's environment for `{ env = … }`. The report holds every problem.
     pub fn load(path: &Path) -> Result<Self, Report> {
+        Self::load_noting(path, &|_| {})
+    }
+
+    /// As [`Config::load`]. `depends_on` hears of each of [`Config::files`] before that is read, so that whoever looks at it there
+    /// and then misses no change.
+    pub fn load_noting(path: &Path, depends_on: &dyn Fn(&Path)) -> Result<Self, Report> {
         let (name, text) = read(path)?;
-        check(&text, &name, base(path), &variable, &Lints::None).map(|(config, _)| config)
+        let around = Surroundings { base: base(path), environment: &variable, depends_on };
+        check(&text, &name, around, &Lints::None).map(|(config, _)| config)
     }
 
     /// As [`Config::load`], with the warnings beside the configuration.
     pub fn examine(path: &Path) -> Result<(Self, Report), Report> {
         let (name, text) = read(path)?;
-        check(&text, &name, base(path), &variable, &Lints::File(path))
+        let around = Surroundings { base: base(path), environment: &variable, depends_on: &|_| {} };
+        check(&text, &name, around, &Lints::File(path))
     }
 
     /// Checks a text as if it were a file `name` in the directory `base`.
     pub fn parse(text: &str, name: &str, base: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Report> {
-        check(text, name, base, env, &Lints::None).map(|(config, _)| config)
+        let around = Surroundings { base, environment: env, depends_on: &|_| {} };
+        check(text, name, around, &Lints::None).map(|(config, _)| config)
     }
 
     /// As [`Config::parse`], with the warnings beside the configuration.
@@ -123,7 +132,8 @@ impl Config {
         base: &Path,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<(Self, Report), Report> {
-        check(text, name, base, env, &Lints::Text)
+        let around = Surroundings { base, environment: env, depends_on: &|_| {} };
+        check(text, name, around, &Lints::Text)
     }
 }
 
@@ -139,7 +149,10 @@ enum Lints<'a> {
 fn read(path: &Path) -> Result<(String, String), Report> {
     let name = path.display().to_string();
     match std::fs::read(path) {
-        Ok(bytes) => Ok((name, String::from_utf8_lossy(&bytes).into_owned())),
+        Ok(bytes) => {
+            let text = String::from_utf8(bytes);
+            Ok((name, text.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())))
+        }
         Err(error) => Err(Report::unreadable(&name, &error)),
     }
 }
@@ -153,63 +166,57 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-fn check(
-    text: &str,
-    name: &str,
-    base: &Path,
-    env: &dyn Fn(&str) -> Option<String>,
-    lints: &Lints<'_>,
-) -> Result<(Config, Report), Report> {
+fn check(text: &str, name: &str, around: Surroundings<'_>, lints: &Lints<'_>) -> Result<(Config, Report), Report> {
     let mut source = Source::new(name, text);
-    let table = match DeTable::parse(text) {
-        Ok(table) => table.into_inner(),
-        Err(error) => return Err(broken(source, base, env, &error)),
+    let table = match tree::parse(text) {
+        Ok(table) => table,
+        Err(mistake) => return Err(broken(source, around, mistake)),
     };
-    source.mask(mask::secrets(&table));
-    let reader = Reader::new(source, base, env);
+    source.mask_secrets_of(&table);
+    let reader = Reader::new(source, around);
     let config = sections(&reader, &table, !matches!(lints, Lints::None));
     if let Lints::File(path) = lints {
         tls::check_files(&reader);
         lint::file_modes(&reader, path);
     }
     let failed = reader.has_errors();
-    let report = Report::new(reader.finish());
     match config {
+        // Warnings are for those who ask for them: to show them all costs more than the start.
+        Some(mut config) if !failed && matches!(lints, Lints::None) => {
+            config.files = reader.into_files();
+            Ok((config, Report::default()))
+        }
         Some(mut config) if !failed => {
+            let report = Report::new(reader.finish());
             config.files.clone_from(report.files());
             Ok((config, report))
         }
-        _ => Err(report),
+        _ => Err(Report::new(reader.finish())),
     }
 }
 
 /// The report of a text that is no TOML: its first mistake, since what follows may only follow from that.
-fn broken(
-    mut source: Source<'_>,
-    base: &Path,
-    env: &dyn Fn(&str) -> Option<String>,
-    error: &toml::de::Error,
-) -> Report {
-    let span = error.span().map_or(Span { start: 0, end: 0 }, Span::from);
+fn broken(mut source: Source<'_>, around: Surroundings<'_>, mistake: Mistake) -> Report {
+    let span = mistake.span.map_or(Span { start: 0, end: 0 }, Span::from);
     let masks = mask::broken_line(&source, source.line(span.start));
     source.mask(masks);
-    let reader = Reader::new(source, base, env);
+    let reader = Reader::new(source, around);
     let hint = "strings are in quotes, lists in [ ], and each key and each [section] stands once";
-    let message = error.message().trim_end_matches(", expected nothing");
+    let message = mistake.message.trim_end_matches(", expected nothing");
     reader.error("syntax", span, format!("this is no TOML: {message}"), hint);
     Report::new(reader.finish())
 }
 
 /// Reads every section; none when one of them is wrong.
-fn sections<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>, lints: bool) -> Option<Config> {
-    let mut root = Section::new(reader, "the file", Span { start: 0, end: 0 }, table);
+fn sections<'a>(reader: &'a Reader<'a>, table: &'a Table<'a>, lints: bool) -> Option<Config> {
+    let mut root = Section::new(reader, Title::Text("the file"), Span { start: 0, end: 0 }, table);
     let server_item = root.take("server");
     if server_item.is_none() {
         let hint =
             "it begins with [server], `listen = \"127.0.0.1:5000\"` and `public_url = \"http://127.0.0.1:5000\"`";
         reader.error("missing-section", root.header, "there is no [server] section", hint);
     }
-    let server = server_item.and_then(|item| item.section("[server]")).and_then(server::server);
+    let server = server_item.and_then(|item| item.section(Title::Header("server"))).and_then(server::server);
     let admin = one(root.take("admin")).map(server::admin);
     let token = token::token(one(root.take("token")), server.as_ref());
     let upstreams = upstream::upstreams(many(root.take("upstream")));
@@ -222,12 +229,11 @@ fn sections<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>, lints: bool) -> 
     let api_keys = api::api_keys(root.take("api_keys"), &reserved, &users);
     let clients = api::clients(root.take("clients"), &reserved, &users, &api_keys);
     let authn_item = root.take("authn");
-    let authn = users::authn(authn_item.map(|item| item.sections()), &users);
+    let authn = users::authn(authn_item.map(|item| many(Some(item))), &users);
     let local = authn.iter().all(|member| matches!(member, Member::Users(_)));
-    let names: BTreeSet<String> =
-        [&users.names, &api_keys.names, &clients.names].into_iter().flatten().cloned().collect();
-    let groups = users::groups(root.take("groups"), local.then_some(&names));
-    let (rules, written) = access::access(many(root.take("access")));
+    let names = [users.names, api_keys.names, clients.names];
+    let groups = users::groups(root.take("groups"), local.then_some(&names[..]));
+    let (rules, written) = access::access(root.take("access"), lints);
     let log = limits::log(one(root.take("log")));
     let tracing = one(root.take("tracing")).map(tracing::tracing);
     let limits = limits::limits(one(root.take("limits")));
@@ -283,10 +289,10 @@ fn sections<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>, lints: bool) -> 
 
 /// The section `[name]`, if it is there and a table.
 fn one(item: Option<Item<'_>>) -> Option<Section<'_>> {
-    item.and_then(|item| item.section(format!("[{}]", item.name)))
+    item.and_then(|item| item.section(Title::Header(item.name)))
 }
 
 /// The sections `[[name]]`; none when there are none.
 fn many(item: Option<Item<'_>>) -> Vec<Section<'_>> {
-    item.map(|item| item.sections()).unwrap_or_default()
+    item.map(|item| item.sections().flatten().collect()).unwrap_or_default()
 }

@@ -23,12 +23,17 @@ pub enum NameError {
     BadCharacter,
 }
 
-fn check(text: &str) -> Result<(), NameError> {
+/// Whether a text is the name of a user or a group.
+pub fn check_name(text: &str) -> Result<(), NameError> {
     if text.is_empty() {
         return Err(NameError::Empty);
     }
     if text.len() > MAX_NAME {
         return Err(NameError::TooLong);
+    }
+    // Most names are nothing but letters, digits and signs of ASCII.
+    if text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
     }
     if text.chars().any(char::is_control) || text.trim().len() != text.len() {
         return Err(NameError::BadCharacter);
@@ -46,7 +51,7 @@ macro_rules! name {
         impl $type {
             /// Checks a text: 1 to 255 bytes, no control characters, no white space at the ends.
             pub fn parse(text: &str) -> Result<Self, NameError> {
-                check(text)?;
+                check_name(text)?;
                 Ok(Self(text.into()))
             }
 

@@ -73,27 +73,35 @@ impl Watch {
         watch
     }
 
-    /// Watches these files from now on, and no others. Of those that were watched already, what was seen stays known. Says whether there
-    /// are new ones, which are looked at now: who read them before reads them again.
-    pub fn set(&self, files: impl IntoIterator<Item = PathBuf>) -> bool {
+    /// Watches these files from now on, and no others. Of those that were watched already, what was seen stays known; new ones are
+    /// looked at now.
+    pub fn set(&self, files: impl IntoIterator<Item = PathBuf>) {
         let wanted: BTreeSet<PathBuf> = files.into_iter().collect();
         let mut looked = self.looked();
         looked.files.retain(|seen| wanted.contains(&seen.path));
         looked.changed.retain(|path| wanted.contains(path));
         drop(looked);
-        self.add(wanted)
+        self.add(wanted);
     }
 
     /// As [`Watch::set`], beside those that are watched already.
-    pub fn add(&self, files: impl IntoIterator<Item = PathBuf>) -> bool {
+    pub fn add(&self, files: impl IntoIterator<Item = PathBuf>) {
         let mut looked = self.looked();
-        let before = looked.files.len();
         for path in files {
             if !looked.files.iter().any(|seen| seen.path == path) {
                 looked.files.push(Seen::new(path));
             }
         }
-        looked.files.len() > before
+    }
+
+    /// Takes a file of these as it is now for known: what the caller wrote itself is no change. Read after this, it is what was looked at.
+    pub fn know(&self, file: &Path) {
+        let mut looked = self.looked();
+        let Looked { files, changed } = &mut *looked;
+        for seen in files.iter_mut().filter(|seen| seen.path == file) {
+            seen.look();
+            changed.remove(file);
+        }
     }
 
     /// Looks at every file. Yields those that changed since they were told of last, or seen first.
@@ -322,11 +330,24 @@ mod tests {
         for file in [&kept, &gone, &new] {
             fs::write(file, "2").unwrap();
         }
-        assert!(watch.set([kept.clone(), new.clone()]));
-        assert!(!watch.set([kept.clone(), new.clone()]));
+        watch.set([kept.clone(), new.clone()]);
         assert_eq!(watch.look(), set(&[&kept]));
         fs::write(&new, "3").unwrap();
         assert_eq!(watch.look(), set(&[&new]));
+    }
+
+    #[test]
+    fn what_is_known_to_be_there_is_no_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let (own, other) = (dir.path().join("own"), dir.path().join("other"));
+        let watch = Watch::new([own.clone(), other.clone()]);
+        fs::write(&own, "1").unwrap();
+        fs::write(&other, "1").unwrap();
+        watch.note_changes();
+        watch.know(&own);
+        assert_eq!(watch.look(), set(&[&other]));
+        fs::write(&own, "2").unwrap();
+        assert_eq!(watch.look(), set(&[&own]));
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! The signing keys that a configuration names, as a ring.
 
-use super::StartError;
+use super::{ConfigFile, StartError};
 use crate::certificate::Certificate;
 use crate::config::Config;
 use crate::keys::{self, KeyFileError, KeyRing, LoadedKey, RingError, RingKey, SIGNING_KEY_FILE, SigningKey};
@@ -19,10 +19,16 @@ pub fn ring_of(config: &Config, keys: Vec<LoadedKey>) -> Result<KeyRing, RingErr
     KeyRing::new(keys.into_iter().map(|loaded| loaded.key).collect(), config.token.key_id, config.token.x5c)
 }
 
-/// The ring for a gateway that is about to serve; what is to be said about the files goes to the log.
-pub fn key_ring(config: &Config) -> Result<KeyRing, StartError> {
-    let loaded = load_keys(config)?;
+/// The ring for a gateway that is about to serve; what is to be said about the files goes to the log. `file` is where the configuration
+/// is from: a key that is made here is no reason to read that again.
+pub fn key_ring(config: &Config, file: &ConfigFile) -> Result<KeyRing, StartError> {
+    let mut loaded = load_keys(config)?;
     loaded.iter().for_each(tell_key);
+    let made = loaded.iter().filter(|loaded| loaded.generated).map(|loaded| file.made(&loaded.path)).count();
+    if made > 0 {
+        // Another one may have been put in its place before it was known.
+        loaded = load_keys(config)?;
+    }
     Ok(ring_of(config, loaded)?)
 }
 
@@ -42,12 +48,16 @@ pub(super) fn expiries(ring: &KeyRing) -> Vec<Expiry> {
 
 /// The ring at a reload. A gateway that signs with the key of its `state_dir` goes on with that, also where its file has gone: another
 /// key would end every token.
-pub(super) fn reloaded_key_ring(config: &Config, own: Option<&KeyRing>) -> Result<KeyRing, StartError> {
-    let file = config.server.state_dir.join(SIGNING_KEY_FILE);
-    let Some(own) = own.filter(|_| config.token.keys.is_empty() && !file.exists()) else {
-        return key_ring(config);
+pub(super) fn reloaded_key_ring(
+    config: &Config,
+    file: &ConfigFile,
+    own: Option<&KeyRing>,
+) -> Result<KeyRing, StartError> {
+    let path = config.server.state_dir.join(SIGNING_KEY_FILE);
+    let Some(own) = own.filter(|_| config.token.keys.is_empty() && !path.exists()) else {
+        return key_ring(config, file);
     };
-    tracing::warn!(path = %file.display(), "the signing key has gone; it is used on, but after a restart there will be another");
+    tracing::warn!(path = %path.display(), "the signing key has gone; it is used on, but after a restart there will be another");
     let key = SigningKey::from_pem(own.signing().key().to_pem()?.expose())?;
     Ok(KeyRing::new(vec![key], config.token.key_id, config.token.x5c)?)
 }

@@ -120,7 +120,7 @@ impl Reloads {
         let connections = config.limits.connections;
         let others = read_by_themselves(&config);
         // Where it cannot be put in force, one of those may be the reason, and its change the mend.
-        let built = self.build(config).inspect_err(|_| {
+        let built = self.build(config, file).inspect_err(|_| {
             file.also_watch(others);
         })?;
 
@@ -150,8 +150,8 @@ impl Reloads {
         Ok(timing)
     }
 
-    fn build(&self, config: Config) -> Result<Built, StartError> {
-        let ring = reloaded_key_ring(&config, self.own_key.as_deref())?;
+    fn build(&self, config: Config, file: &ConfigFile) -> Result<Built, StartError> {
+        let ring = reloaded_key_ring(&config, file, self.own_key.as_deref())?;
         state(config, ring, &self.kept, &self.metrics)
     }
 }

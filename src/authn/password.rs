@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use argon2::password_hash::phc;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use zeroize::Zeroizing;
 
 use crate::secret::Secret;
@@ -33,9 +35,20 @@ const RUN_HASH_PASSWORD: &str = "run `tidegate hash-password` to make one that i
 #[derive(Clone)]
 pub struct PasswordHash(Arc<Stored>);
 
+#[cfg_attr(test, derive(Debug, PartialEq))]
 enum Stored {
-    Argon2id { argon2: Argon2<'static>, salt: Vec<u8>, output: Zeroizing<Vec<u8>> },
-    Bcrypt { cost: u32, text: Secret },
+    Argon2id {
+        memory: u32,
+        passes: u32,
+        lanes: u32,
+        /// As many bytes of `bytes` are the salt; the others are the output.
+        salt: usize,
+        bytes: Zeroizing<Vec<u8>>,
+    },
+    Bcrypt {
+        cost: u32,
+        text: Zeroizing<String>,
+    },
 }
 
 /// Why a text is no usable password hash, and what to do about it. Never shows the text.
@@ -56,7 +69,10 @@ impl PasswordHash {
     /// over 4 GiB times passes, bcrypt over cost 16.
     pub fn parse(text: &str) -> Result<Self, HashError> {
         let stored = match scheme(text) {
-            Scheme::Argon2id => argon2id(text)?,
+            Scheme::Argon2id => match usual_argon2id(text) {
+                Some(stored) => stored,
+                None => argon2id(text)?,
+            },
             Scheme::Bcrypt => bcrypt_entry(text)?,
             Scheme::Other(what) => {
                 return Err(HashError::new(format!(
@@ -89,22 +105,20 @@ impl PasswordHash {
     /// Hands over what tells this hash from every other.
     pub(super) fn identify(&self, mut take: impl FnMut(&[u8])) {
         match &*self.0 {
-            Stored::Argon2id { salt, output, .. } => [salt, &**output].into_iter().for_each(|part| take(part)),
-            Stored::Bcrypt { text, .. } => take(text.expose().as_bytes()),
+            Stored::Argon2id { salt, bytes, .. } => {
+                let (salt, output) = bytes.split_at(*salt);
+                take(salt);
+                take(output);
+            }
+            Stored::Bcrypt { text, .. } => take(text.as_bytes()),
         }
     }
 
     /// What a verification against this hash costs.
     pub fn cost(&self) -> Cost {
         match &*self.0 {
-            Stored::Argon2id { argon2, output, .. } => {
-                let params = argon2.params();
-                Cost(Work::Argon2id {
-                    memory: params.m_cost(),
-                    passes: params.t_cost(),
-                    lanes: params.p_cost(),
-                    output: output.len(),
-                })
+            Stored::Argon2id { memory, passes, lanes, salt, bytes } => {
+                Cost(Work::Argon2id { memory: *memory, passes: *passes, lanes: *lanes, output: bytes.len() - salt })
             }
             Stored::Bcrypt { cost, .. } => Cost(Work::Bcrypt { cost: *cost }),
         }
@@ -114,16 +128,19 @@ impl PasswordHash {
     pub fn verify(&self, password: &Secret) -> bool {
         let password = password.expose().as_bytes();
         match &*self.0 {
-            Stored::Argon2id { argon2, salt, output } => {
+            Stored::Argon2id { memory, passes, lanes, salt, bytes } => {
+                let (salt, output) = bytes.split_at(*salt);
                 let mut computed = Zeroizing::new(vec![0; output.len()]);
+                let Ok(params) = Params::new(*memory, *passes, *lanes, Some(output.len())) else { return false };
+                let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
                 argon2.hash_password_into(password, salt, &mut computed).is_ok()
                     && aws_lc_rs::constant_time::verify_slices_are_equal(&computed, output).is_ok()
             }
-            Stored::Bcrypt { text, .. } => match bcrypt::non_truncating_verify(password, text.expose()) {
+            Stored::Bcrypt { text, .. } => match bcrypt::non_truncating_verify(password, text) {
                 Ok(matches) => matches,
                 Err(bcrypt::BcryptError::Truncation(_)) => {
                     // Whether a password is too long must not show in how long the answer takes.
-                    let _ = bcrypt::verify(password, text.expose());
+                    let _ = bcrypt::verify(password, text);
                     false
                 }
                 Err(_) => false,
@@ -211,6 +228,40 @@ fn scheme(text: &str) -> Scheme {
     }
 }
 
+/// An argon2id hash as programs write it, `$argon2id$v=19$m=…,t=…,p=…$salt$output`, within the limits. What is none may be one all the
+/// same, or its mistake is to be told: [`argon2id`] says so, and takes ten times as long, which shows with very many users.
+fn usual_argon2id(text: &str) -> Option<Stored> {
+    let (memory, text) = number(text.strip_prefix("$argon2id$v=19$m=")?)?;
+    let (passes, text) = number(text.strip_prefix(",t=")?)?;
+    let (lanes, text) = number(text.strip_prefix(",p=")?)?;
+    let (salt, output) = text.strip_prefix('$')?.split_once('$')?;
+    let within = (USUAL_SALT.contains(&salt.len()) && USUAL_OUTPUT.contains(&output.len()))
+        && memory <= MAX_ARGON2_MEMORY
+        && u64::from(memory) * u64::from(passes) <= MAX_ARGON2_WORK;
+    if !within {
+        return None;
+    }
+    let (salt_len, output_len) = (salt.len() * 3 / 4, output.len() * 3 / 4);
+    Params::new(memory, passes, lanes, Some(output_len)).ok()?;
+    let mut bytes = Zeroizing::new(vec![0; salt_len + output_len]);
+    let (salt_bytes, output_bytes) = bytes.split_at_mut(salt_len);
+    let decodes = |text: &str, bytes: &mut [u8]| STANDARD_NO_PAD.decode_slice(text, bytes) == Ok(bytes.len());
+    let good = decodes(salt, salt_bytes) && decodes(output, output_bytes);
+    good.then_some(Stored::Argon2id { memory, passes, lanes, salt: salt_len, bytes })
+}
+
+/// Lengths of a salt in Base64, of 8 to 48 bytes.
+const USUAL_SALT: std::ops::RangeInclusive<usize> = 11..=64;
+/// Lengths of an output in Base64, of 16 to 64 bytes.
+const USUAL_OUTPUT: std::ops::RangeInclusive<usize> = 22..=86;
+
+/// A decimal number without leading zeros at the beginning of a text, and what follows.
+fn number(text: &str) -> Option<(u32, &str)> {
+    let (digits, rest) = text.split_at(text.bytes().position(|byte| !byte.is_ascii_digit())?);
+    let plain = digits == "0" || !digits.starts_with('0');
+    Some((digits.parse().ok().filter(|_| plain)?, rest))
+}
+
 fn argon2id(text: &str) -> Result<Stored, HashError> {
     let malformed = || HashError(format!("this argon2id hash is malformed or cut short: {RUN_HASH_PASSWORD} not"));
     let hash = phc::PasswordHash::new(text).map_err(|_| malformed())?;
@@ -237,9 +288,11 @@ fn argon2id(text: &str) -> Result<Stored, HashError> {
         )));
     }
     Ok(Stored::Argon2id {
-        argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
-        salt: salt.to_vec(),
-        output: Zeroizing::new(output.as_bytes().to_vec()),
+        memory: params.m_cost(),
+        passes: params.t_cost(),
+        lanes: params.p_cost(),
+        salt: salt.len(),
+        bytes: Zeroizing::new([&**salt, output.as_bytes()].concat()),
     })
 }
 
@@ -251,12 +304,14 @@ fn bcrypt_entry(text: &str) -> Result<Stored, HashError> {
     if !(4..=MAX_BCRYPT_COST).contains(&cost) {
         return Err(HashError(format!("bcrypt cost {cost} is out of range: 4 to {MAX_BCRYPT_COST} are accepted")));
     }
-    Ok(Stored::Bcrypt { cost, text: Secret::new(text) })
+    Ok(Stored::Bcrypt { cost, text: Zeroizing::new(text.to_owned()) })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Cost, PasswordHash};
+    use proptest::prelude::*;
+
+    use super::{Cost, PasswordHash, argon2id, usual_argon2id};
     use crate::secret::Secret;
 
     const ARGON2: &str =
@@ -336,6 +391,26 @@ mod tests {
             "$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyO€",
         ] {
             assert!(PasswordHash::parse(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_short_way_takes_nothing_that_the_long_one_does_not(
+            memory in "(0|[1-9][0-9]{0,6}|0[0-9]|\\+8|)", passes in "(0|[1-9][0-9]{0,2}|4294967296)", lanes in "(0|[1-9][0-9]{0,3})",
+            salt in "[A-Za-z0-9+/]{9,66}[AQgw=]?", output in "[A-Za-z0-9+/]{20,88}[AQgw=]?", end in "(|\\$|=|é)",
+        ) {
+            let text = format!("$argon2id$v=19$m={memory},t={passes},p={lanes}${salt}${output}{end}");
+            if let Some(usual) = usual_argon2id(&text) {
+                prop_assert_eq!(usual, argon2id(&text).map_err(|error| TestCaseError::fail(error.to_string()))?);
+            }
+        }
+    }
+
+    #[test]
+    fn hashes_as_programs_write_them_are_taken_the_short_way() {
+        for text in [ARGON2.to_owned(), PasswordHash::new_argon2id(&Secret::new("x")).unwrap()] {
+            assert_eq!(usual_argon2id(&text).unwrap(), argon2id(&text).unwrap());
         }
     }
 

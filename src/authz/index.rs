@@ -27,9 +27,34 @@ pub(super) struct Index {
     groups: HashMap<Box<str>, Shelf>,
 }
 
-/// The rules for one kind of caller.
+/// The rules for one kind of caller. Small while it holds few, since most are of a single user or group.
 #[derive(Debug, Default)]
 struct Shelf {
+    few: Vec<Filed>,
+    many: Option<Box<Many>>,
+}
+
+/// A rule by what it is about.
+#[derive(Debug)]
+struct Filed {
+    kind: Kind,
+    prefix: Box<str>,
+    number: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Repository,
+    Catalog,
+    Path,
+}
+
+/// As many rules are looked at one after the other.
+const FEW: usize = 8;
+
+/// The shelf of many rules.
+#[derive(Debug, Default)]
+struct Many {
     repositories: Prefixes,
     paths: Prefixes,
     catalog: Vec<usize>,
@@ -45,6 +70,8 @@ struct Prefixes {
 impl Index {
     pub(super) fn new(rules: &[Rule]) -> Self {
         let mut index = Self::default();
+        let exact = |who: &Who| matches!(who, Who::User(glob) if glob.exact().is_some());
+        index.users.reserve(rules.iter().filter(|rule| rule.who.iter().any(exact)).count());
         for (number, rule) in rules.iter().enumerate() {
             for who in &rule.who {
                 index.shelf(who).file(number, &rule.target);
@@ -97,17 +124,53 @@ impl Index {
 impl Shelf {
     fn file(&mut self, number: usize, target: &Target) {
         match target {
-            Target::Catalog => self.catalog.push(number),
+            Target::Catalog => self.add(Kind::Catalog, "", number),
             Target::Repositories { patterns, .. } => {
                 for pattern in patterns {
-                    self.repositories.file(number, pattern.literal_prefix());
+                    self.add(Kind::Repository, pattern.literal_prefix(), number);
                 }
             }
             Target::Paths { patterns, .. } => {
                 for pattern in patterns {
-                    self.paths.file(number, pattern.literal_prefix());
+                    self.add(Kind::Path, pattern.literal_prefix(), number);
                 }
             }
+        }
+    }
+
+    fn add(&mut self, kind: Kind, prefix: &str, number: usize) {
+        if self.many.is_none() && self.few.len() < FEW {
+            self.few.reserve_exact(1);
+            self.few.push(Filed { kind, prefix: prefix.into(), number });
+            return;
+        }
+        let many = self.many.get_or_insert_default();
+        for Filed { kind, prefix, number } in std::mem::take(&mut self.few) {
+            many.add(kind, &prefix, number);
+        }
+        many.add(kind, prefix, number);
+    }
+
+    fn find(&self, about: About<'_>, found: &mut Vec<usize>) {
+        if let Some(many) = &self.many {
+            return many.find(about, found);
+        }
+        let (kind, name) = match about {
+            About::Repository(name) => (Kind::Repository, name),
+            About::Path(path) => (Kind::Path, path),
+            About::Catalog => (Kind::Catalog, ""),
+        };
+        let fits = |filed: &&Filed| filed.kind == kind && name.starts_with(&*filed.prefix);
+        found.extend(self.few.iter().filter(fits).map(|filed| filed.number));
+    }
+}
+
+impl Many {
+    fn add(&mut self, kind: Kind, prefix: &str, number: usize) {
+        match kind {
+            Kind::Repository => self.repositories.file(number, prefix),
+            Kind::Path => self.paths.file(number, prefix),
+            Kind::Catalog => self.catalog.push(number),
         }
     }
 

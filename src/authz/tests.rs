@@ -199,6 +199,21 @@ fn api_paths_and_methods() {
 }
 
 #[test]
+fn few_and_many_rules_of_one_user_are_found_alike() {
+    let alice = known("alice", &[]);
+    for count in 1..24 {
+        let pattern = |n: usize| format!("{}**", ["", "a/", "a/b/"][n % 3]);
+        let many = rules((0..count).map(|n| rule("allow", &["user:alice"], &[&pattern(n)], "pull")).collect());
+        for (name, prefixes) in [("a", 1), ("a/b", 2), ("a/b/c", 3), ("c/a", 1)] {
+            let expected: Vec<usize> = (0..count).filter(|n| n % 3 < prefixes).collect();
+            assert_eq!(many.candidates(&ask(&alice, "pull", name)), expected, "{count} {name}");
+            assert!(many.candidates(&ask(&known("bob", &[]), "pull", name)).is_empty());
+            assert!(many.candidates(&ask_path(&alice, &Method::GET, "/a")).is_empty());
+        }
+    }
+}
+
+#[test]
 fn a_hundred_thousand_rules_are_not_scanned() {
     let mut many: Vec<_> = (0..100_000)
         .map(|n| match n % 4 {

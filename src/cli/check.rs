@@ -64,7 +64,8 @@ fn text(report: &Report, args: &Args, out: &mut dyn Write, err: &mut dyn Write) 
     if report.is_empty() {
         return Ok(());
     }
-    writeln!(err, "{report}")?;
+    // At once: standard error is written piece by piece otherwise.
+    err.write_all(format!("{report}\n").as_bytes())?;
     let count = |severity| of(report, severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     writeln!(err, "{}, {}", counted(errors, "error"), counted(warnings, "warning"))

@@ -39,7 +39,7 @@ pub fn run(args: &Args) -> ExitCode {
     if let Err(error) = telemetry::init(&config.log.level, app::log_format(&config.log)) {
         return fail(USAGE, &error);
     }
-    match app::key_ring(&config) {
+    match app::key_ring(&config, &file) {
         Ok(ring) => serve(config, ring, Some(file), |_| {}),
         Err(error) => fail(NO, &error),
     }

@@ -18,8 +18,18 @@ pub(super) struct Written<'a> {
     pub(super) paths: Option<Span>,
 }
 
-pub(super) fn access(sections: Vec<Section<'_>>) -> (Vec<Rule>, Vec<Written<'_>>) {
-    sections.into_iter().filter_map(rule).unzip()
+/// The rules; with `lints`, as they were written too.
+pub(super) fn access(item: Option<Item<'_>>, lints: bool) -> (Vec<Rule>, Vec<Written<'_>>) {
+    let Some(item) = item else { return (Vec::new(), Vec::new()) };
+    let sections = item.sections();
+    let (mut rules, mut written) = (Vec::with_capacity(sections.len()), Vec::new());
+    for (rule, as_written) in sections.flatten().filter_map(rule) {
+        rules.push(rule);
+        if lints {
+            written.push(as_written);
+        }
+    }
+    (rules, written)
 }
 
 fn rule(mut section: Section<'_>) -> Option<(Rule, Written<'_>)> {
@@ -28,8 +38,13 @@ fn rule(mut section: Section<'_>) -> Option<(Rule, Written<'_>)> {
     let effect = section.take("effect").map(|item| item.word(&effects));
     let who_items = section.require("who", "[\"group:dev\"]").and_then(|item| item.nonempty_list());
     let except_who_items = section.take("except_who").map_or_else(Vec::new, |item| item.list_or_one());
-    let who =
-        |items: &[Item<'_>]| items.iter().map(|item| item.parse::<Who>("entry of `who`")).collect::<Option<Vec<_>>>();
+    let who = |items: &[Item<'_>]| {
+        let mut who = Vec::with_capacity(items.len());
+        for item in items {
+            who.push(item.parse::<Who>("entry of `who`")?);
+        }
+        Some(who)
+    };
     let (named, except_who) = (who_items.as_deref().map(who), who(&except_who_items));
     let from = section.take("from").map(|item| from(&item));
     let when = section.take("when").map(|item| predicate(&item));
@@ -143,8 +158,11 @@ fn parsed<T: std::str::FromStr>(items: &[Item<'_>], what: &str) -> Option<Vec<T>
 where
     T::Err: std::fmt::Display,
 {
-    let parsed: Vec<Option<T>> = items.iter().map(|item| item.parse(what)).collect();
-    parsed.into_iter().collect()
+    let mut parsed = Vec::with_capacity(items.len());
+    for item in items {
+        parsed.extend(item.parse(what));
+    }
+    (parsed.len() == items.len()).then_some(parsed)
 }
 
 fn actions(item: &Item<'_>) -> Option<Actions> {

@@ -1,18 +1,17 @@
 //! `[api]`, `[api_keys]` and `[clients]`: who comes to API routes otherwise than as a user, and by which header.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use http::HeaderName;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use toml::de::DeValue;
 
 use super::identity::header_name;
 use super::item::Item;
-use super::reader::{Section, shown};
+use super::reader::{Names, Section, Title, shown};
 use super::source::Span;
 use super::token::{LONGEST, SHORTEST};
+use super::tree::Value;
 use super::users::{Users, group_names, user_name};
 use crate::authn::{KEY_PREFIX, KeyHash, SecretHash};
 use crate::clock::Clock;
@@ -54,9 +53,9 @@ pub struct Client {
 }
 
 /// The entries of a section whose keys are names, with the names of those that are wrong too.
-pub(super) struct Named<T> {
+pub(super) struct Named<'a, T> {
     pub(super) list: Vec<T>,
-    pub(super) names: BTreeSet<String>,
+    pub(super) names: Names<'a>,
     /// Where the section begins; `None` when it is missing.
     pub(super) span: Option<Span>,
 }
@@ -83,8 +82,8 @@ pub(super) fn api(section: Option<Section<'_>>, identity: Option<&HeaderName>) -
 }
 
 /// Reads `[api_keys]`.
-pub(super) fn api_keys(item: Option<Item<'_>>, reserved: &[UserName], users: &Users) -> Named<ApiKey> {
-    named(item, "api_keys", reserved, &[("users", &users.names)], |name, section, keys: &[ApiKey]| {
+pub(super) fn api_keys<'a>(item: Option<Item<'a>>, reserved: &[UserName], users: &Users<'_>) -> Named<'a, ApiKey> {
+    named(item, "api_keys", reserved, &[("users", users.names)], |name, section, keys: &[ApiKey]| {
         let hash_item = section.require("hash", "\"sha256:…\"");
         let hash = hash_item.and_then(|item| key_hash(&item));
         let groups = group_names(section);
@@ -103,13 +102,13 @@ pub(super) fn api_keys(item: Option<Item<'_>>, reserved: &[UserName], users: &Us
 }
 
 /// Reads `[clients]`.
-pub(super) fn clients(
-    item: Option<Item<'_>>,
+pub(super) fn clients<'a>(
+    item: Option<Item<'a>>,
     reserved: &[UserName],
-    users: &Users,
-    keys: &Named<ApiKey>,
-) -> Named<Client> {
-    let others = [("users", &users.names), ("api_keys", &keys.names)];
+    users: &Users<'_>,
+    keys: &Named<'_, ApiKey>,
+) -> Named<'a, Client> {
+    let others = [("users", users.names), ("api_keys", keys.names)];
     named(item, "clients", reserved, &others, |name, section, _: &[Client]| {
         let secret_hash = section.require("secret_hash", "\"sha256:…\"").and_then(|item| secret_hash(&item));
         let groups = group_names(section);
@@ -118,15 +117,16 @@ pub(super) fn clients(
 }
 
 /// Reads a section whose keys are names that no section of `others` has: rules and `[groups]` know people by their names alone.
-fn named<T>(
-    item: Option<Item<'_>>,
-    title: &str,
+fn named<'a, T>(
+    item: Option<Item<'a>>,
+    title: &'static str,
     reserved: &[UserName],
-    others: &[(&str, &BTreeSet<String>)],
+    others: &[(&str, Names<'_>)],
     read: impl Fn(Option<UserName>, &mut Section<'_>, &[T]) -> Option<T>,
-) -> Named<T> {
-    let mut named = Named { list: Vec::new(), names: BTreeSet::new(), span: item.map(|item| item.key) };
-    let Some(section) = item.and_then(|item| item.section(format!("[{title}]"))) else { return named };
+) -> Named<'a, T> {
+    let mut named = Named { list: Vec::new(), names: Names::default(), span: item.map(|item| item.key) };
+    let Some(section) = item.and_then(|item| item.section(Title::Header(title))) else { return named };
+    named.names = section.names();
     for (text, item) in section.entries() {
         let name = user_name(text, item, reserved);
         if let Some((other, _)) = others.iter().find(|(_, names)| names.contains(text)) {
@@ -138,8 +138,7 @@ fn named<T>(
                 "rules could not tell the two apart: choose another name",
             );
         }
-        named.names.insert(text.to_owned());
-        let Some(mut section) = item.section(format!("[{title}.{}]", shown(text))) else { continue };
+        let Some(mut section) = item.section(Title::Below(title, text)) else { continue };
         let entry = read(name, &mut section, &named.list);
         section.finish();
         named.list.extend(entry);
@@ -169,7 +168,7 @@ fn secret_hash(item: &Item<'_>) -> Option<SecretHash> {
 /// A moment as seconds since the epoch. One that has passed is told of.
 fn moment(item: &Item<'_>) -> Option<u64> {
     let time = match item.value {
-        DeValue::Datetime(time) => OffsetDateTime::parse(&time.to_string(), &Rfc3339).ok(),
+        Value::Datetime(time) => OffsetDateTime::parse(&time.to_string(), &Rfc3339).ok(),
         _ => None,
     };
     let seconds = time.and_then(|time| u64::try_from(time.unix_timestamp()).ok());

@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use toml::de::DeValue;
-
 use super::nearest::nearest;
-use super::reader::{Reader, Section, shown};
+use super::reader::{Reader, Section, Title, shown};
 use super::source::{MASK, Span};
+use super::tree::{Node, Value};
 use super::units::{format_duration, format_size, parse_duration, parse_size};
 use crate::secret::Secret;
 
@@ -20,7 +19,7 @@ pub(super) struct Item<'a> {
     /// The key, or of an element of a list the key of the list.
     pub(super) name: &'a str,
     pub(super) key: Span,
-    pub(super) value: &'a DeValue<'a>,
+    pub(super) value: &'a Value<'a>,
     pub(super) span: Span,
 }
 
@@ -36,7 +35,7 @@ impl<'a> Item<'a> {
             return MASK.into();
         }
         match self.value {
-            DeValue::String(text) => shown(text),
+            Value::String(text) => shown(text),
             _ => shown(self.reader.source.slice(self.span)),
         }
     }
@@ -51,7 +50,7 @@ impl<'a> Item<'a> {
     }
 
     pub(super) fn text_as(&self, expected: &str) -> Option<&'a str> {
-        let DeValue::String(text) = self.value else {
+        let Value::String(text) = self.value else {
             self.wrong_type(expected);
             return None;
         };
@@ -87,17 +86,17 @@ impl<'a> Item<'a> {
     }
 
     fn list(&self) -> Option<Vec<Item<'a>>> {
-        let DeValue::Array(items) = self.value else {
+        let Value::Array(array) = self.value else {
             self.wrong_type("a list");
             return None;
         };
-        Some(items.iter().map(|item| Item { value: item.get_ref(), span: item.span().into(), ..*self }).collect())
+        Some(array.items.iter().map(|item| self.element(item)).collect())
     }
 
     /// The elements of a list, or the one value that stands for a list of one.
     pub(super) fn list_or_one(&self) -> Vec<Item<'a>> {
         match self.value {
-            DeValue::Array(_) => self.list().unwrap_or_default(),
+            Value::Array(_) => self.list().unwrap_or_default(),
             _ => vec![*self],
         }
     }
@@ -112,13 +111,13 @@ impl<'a> Item<'a> {
         Some(items)
     }
 
-    pub(super) fn section(&self, title: impl Into<String>) -> Option<Section<'a>> {
+    pub(super) fn section(&self, title: Title<'a>) -> Option<Section<'a>> {
         match self.value {
             // A table that only its sub-tables open has no header of its own.
-            DeValue::Table(table) if self.span.end > self.span.start => {
+            Value::Table(table) if self.span.end > self.span.start => {
                 Some(Section::new(self.reader, title, self.span, table))
             }
-            DeValue::Table(table) => Some(Section::new(self.reader, title, self.key, table)),
+            Value::Table(table) => Some(Section::new(self.reader, title, self.key, table)),
             _ => {
                 self.wrong_type("a table");
                 None
@@ -126,19 +125,25 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// The elements of `[[name]]`.
-    pub(super) fn sections(&self) -> Vec<Section<'a>> {
-        if let DeValue::Array(_) = self.value {
-            let items = self.list().unwrap_or_default();
-            return items.iter().filter_map(|item| item.section(format!("[[{}]]", self.name))).collect();
-        }
-        let message = format!("`{}` must be a list of tables, not {}", self.name, found(self.value));
-        self.fail("wrong-type", message, format!("write its header as [[{}]]", self.name));
-        Vec::new()
+    /// The elements of `[[name]]`, each made when it is its turn: there may be very many.
+    pub(super) fn sections(&self) -> impl ExactSizeIterator<Item = Option<Section<'a>>> + use<'a> {
+        let items = if let Value::Array(array) = self.value {
+            array.items.as_slice()
+        } else {
+            let message = format!("`{}` must be a list of tables, not {}", self.name, found(self.value));
+            self.fail("wrong-type", message, format!("write its header as [[{}]]", self.name));
+            &[]
+        };
+        let list = *self;
+        items.iter().map(move |item| list.element(item).section(Title::Element(list.name)))
+    }
+
+    fn element(&self, node: &'a Node<'a>) -> Self {
+        Self { value: &node.value, span: node.span, ..*self }
     }
 
     pub(super) fn boolean(&self) -> Option<bool> {
-        let DeValue::Boolean(value) = self.value else {
+        let Value::Boolean(value) = self.value else {
             self.wrong_type("true or false");
             return None;
         };
@@ -146,11 +151,11 @@ impl<'a> Item<'a> {
     }
 
     pub(super) fn number(&self, range: RangeInclusive<usize>) -> Option<usize> {
-        let DeValue::Integer(digits) = self.value else {
+        let Value::Integer(number) = self.value else {
             self.wrong_type("a whole number");
             return None;
         };
-        let value = usize::from_str_radix(digits.as_str(), digits.radix()).ok();
+        let value = usize::from_str_radix(&number.digits, number.radix).ok();
         let value = value.filter(|value| range.contains(value));
         if value.is_none() {
             self.fail(
@@ -165,8 +170,8 @@ impl<'a> Item<'a> {
     /// A number with or without a fraction.
     pub(super) fn fraction(&self, range: RangeInclusive<f64>) -> Option<f64> {
         let value = match self.value {
-            DeValue::Float(digits) => digits.as_str().parse::<f64>().ok(),
-            DeValue::Integer(digits) => digits.as_str().parse::<f64>().ok(),
+            Value::Float(digits) => digits.parse::<f64>().ok(),
+            Value::Integer(number) => number.digits.parse::<f64>().ok(),
             _ => {
                 self.wrong_type("a number");
                 return None;
@@ -184,7 +189,7 @@ impl<'a> Item<'a> {
     }
 
     pub(super) fn size(&self, range: RangeInclusive<usize>) -> Option<usize> {
-        if let DeValue::Integer(_) = self.value {
+        if let Value::Integer(_) = self.value {
             return self.number(range);
         }
         let text = self.text_as("a size such as \"64KiB\"")?;
@@ -234,15 +239,15 @@ impl<'a> Item<'a> {
 
     /// A secret: inline, `{ env = "NAME" }` or `{ file = "path" }`. One line end at the end of a file is not part of it.
     pub(super) fn secret(&self) -> Option<Secret> {
-        if let DeValue::String(text) = self.value {
+        if let Value::String(text) = self.value {
             self.reader.note_inline_secret(self.key);
             return self.filled(Secret::new(&**text));
         }
-        let DeValue::Table(_) = self.value else {
+        let Value::Table(_) = self.value else {
             self.wrong_type("a string, { env = \"NAME\" } or { file = \"path\" }");
             return None;
         };
-        let mut section = self.section(format!("`{}`", self.name))?;
+        let mut section = self.section(Title::Key(self.name))?;
         let (env, file) = (section.take("env"), section.take("file"));
         section.finish();
         match (env, file) {
@@ -253,6 +258,17 @@ impl<'a> Item<'a> {
                 self.fail("wrong-value", message, "write { env = \"NAME\" } or { file = \"path\" }");
                 None
             }
+        }
+    }
+
+    /// What is made of a secret, which is copied only where it is not in the file.
+    pub(super) fn secret_as<T>(&self, make: impl FnOnce(&str) -> T) -> Option<T> {
+        match self.value {
+            Value::String(text) if !text.is_empty() => {
+                self.reader.note_inline_secret(self.key);
+                Some(make(text))
+            }
+            _ => self.secret().map(|secret| make(secret.expose())),
         }
     }
 
@@ -295,14 +311,14 @@ impl<'a> Item<'a> {
     }
 }
 
-fn found(value: &DeValue<'_>) -> &'static str {
+fn found(value: &Value<'_>) -> &'static str {
     match value {
-        DeValue::String(_) => "a string",
-        DeValue::Integer(_) => "a number",
-        DeValue::Float(_) => "a fraction",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
+        Value::String(_) => "a string",
+        Value::Integer(_) => "a number",
+        Value::Float(_) => "a fraction",
+        Value::Boolean(_) => "true or false",
+        Value::Datetime(_) => "a date",
+        Value::Array(_) => "a list",
+        Value::Table(_) => "a table",
     }
 }

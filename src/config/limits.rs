@@ -4,10 +4,9 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use toml::de::DeValue;
-
 use super::item::Item;
-use super::reader::Section;
+use super::reader::{Section, Title};
+use super::tree::Value;
 use crate::telemetry::{self, Facility, SyslogAddress};
 
 /// `[limits]`.
@@ -193,8 +192,8 @@ fn level(item: &Item<'_>) -> Option<String> {
 }
 
 fn target(item: &Item<'_>) -> Option<LogTarget> {
-    if let DeValue::Table(_) = item.value {
-        let mut section = item.section(format!("`{}`", item.name))?;
+    if let Value::Table(_) = item.value {
+        let mut section = item.section(Title::Key(item.name))?;
         let Some(daemon) = section.take("syslog") else {
             let file = section.require("file", "\"tidegate.log\"");
             section.finish();

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use super::access::Written;
 use super::api::{ApiKey, Client, Named};
-use super::reader::Reader;
+use super::reader::{Names, Reader};
 use super::source::Span;
 use super::upstream::Upstreams;
 use super::users::{Member, Users};
@@ -26,9 +26,9 @@ pub(super) struct Facts<'a> {
     pub(super) identity: Option<&'a Identity>,
     /// Where `[identity]` stands.
     pub(super) identity_span: Option<Span>,
-    pub(super) users: &'a Users,
-    pub(super) api_keys: &'a Named<ApiKey>,
-    pub(super) clients: &'a Named<Client>,
+    pub(super) users: &'a Users<'a>,
+    pub(super) api_keys: &'a Named<'a, ApiKey>,
+    pub(super) clients: &'a Named<'a, Client>,
     pub(super) groups: &'a [(GroupName, Vec<UserName>)],
     pub(super) members: &'a [Member],
     pub(super) rules: &'a [Rule],
@@ -127,10 +127,10 @@ impl<'a> Known<'a> {
         let of_users = facts.users.list.iter().flat_map(|user| &user.groups);
         let of_keys = facts.api_keys.list.iter().flat_map(|key| &key.groups);
         let of_clients = facts.clients.list.iter().flat_map(|client| &client.groups);
-        let names = || [&facts.users.names, &facts.api_keys.names, &facts.clients.names].into_iter().flatten();
+        let names = [facts.users.names, facts.api_keys.names, facts.clients.names];
         let of_groups = facts.groups.iter().filter(|(_, members)| !members.is_empty()).map(|(name, _)| name);
         Self {
-            users: closed.then(|| names().map(String::as_str).collect()),
+            users: closed.then(|| names.into_iter().flat_map(Names::iter).collect()),
             groups: of_users
                 .chain(of_keys)
                 .chain(of_clients)

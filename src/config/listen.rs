@@ -3,10 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt as _;
 
-use toml::de::DeValue;
-
 use super::item::Item;
+use super::reader::Title;
 use super::source::Span;
+use super::tree::Value;
 use crate::server::listener::Address;
 
 /// The permissions of a unix socket's file: for the gateway's user and group alone.
@@ -60,12 +60,12 @@ fn same_place(one: &Address, other: &Address) -> bool {
 }
 
 fn listener(item: &Item<'_>) -> Option<Listener> {
-    let DeValue::Table(_) = item.value else {
+    let Value::Table(_) = item.value else {
         let plain = |address| Listener { address, tls: None, tls_at: None, proxy_protocol: false };
         let text = item.text_as("an address such as \"127.0.0.1:5000\", or a table with `address`")?;
         return any_address(item, text, MODE).map(plain);
     };
-    let mut section = item.section(format!("`{}`", item.name))?;
+    let mut section = item.section(Title::Key(item.name))?;
     let address = section.require("address", "\"127.0.0.1:5000\"");
     let mode_item = section.take("mode");
     let mode = mode_item.map_or(Some(MODE), |item| mode(&item));

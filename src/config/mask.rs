@@ -1,19 +1,18 @@
 //! Which values of a file are secret, so that no message ever shows their line as it stands.
 //!
-//! This runs before anything is checked, on names alone: a secret under a misspelt key or of a wrong type is still one.
-
-use toml::de::{DeTable, DeValue};
+//! This goes by names alone, whatever was found wrong: a secret under a misspelt key or of a wrong type is still one.
 
 use super::source::{Source, Span};
+use super::tree::{Table, Value};
 
 /// Spans of the values that are secret: what stands under a key that sounds like one, and what stands where an account is
 /// expected but is none. The `env` and `file` of a secret are no secrets.
-pub(super) fn secrets(root: &DeTable<'_>) -> Vec<Span> {
+pub(super) fn secrets(root: &Table<'_>) -> Vec<Span> {
     let mut spans = Vec::new();
     table(root, false, &mut spans);
     for (section, plain) in ACCOUNTS {
-        if let Some(accounts) = root.get(section) {
-            account_holder(accounts.get_ref(), accounts.span().into(), plain, &mut spans);
+        if let Some((_, accounts)) = root.get(section) {
+            account_holder(&accounts.value, accounts.span, plain, &mut spans);
         }
     }
     spans
@@ -23,62 +22,62 @@ pub(super) fn secrets(root: &DeTable<'_>) -> Vec<Span> {
 const ACCOUNTS: [(&str, &[&str]); 3] =
     [("users", &["groups"]), ("api_keys", &["groups", "expires"]), ("clients", &["groups"])];
 
-fn account_holder(users: &DeValue<'_>, span: Span, plain: &[&str], spans: &mut Vec<Span>) {
-    let DeValue::Table(users) = users else { return spans.push(span) };
-    for account in users.values() {
-        match account.get_ref() {
-            DeValue::Table(fields) => secret_fields(fields, plain, spans),
-            _ => spans.push(account.span().into()),
+fn account_holder(users: &Value<'_>, span: Span, plain: &[&str], spans: &mut Vec<Span>) {
+    let Value::Table(users) = users else { return spans.push(span) };
+    for (_, account) in users.iter() {
+        match &account.value {
+            Value::Table(fields) => secret_fields(fields, plain, spans),
+            _ => spans.push(account.span),
         }
     }
 }
 
 /// Of an account, everything but these keys is taken for secret.
-fn secret_fields(fields: &DeTable<'_>, plain: &[&str], spans: &mut Vec<Span>) {
-    for (key, field) in fields {
-        if !plain.contains(&&**key.get_ref()) {
-            value(field.get_ref(), field.span().into(), true, spans);
+fn secret_fields(fields: &Table<'_>, plain: &[&str], spans: &mut Vec<Span>) {
+    for (key, field) in fields.iter() {
+        if !plain.contains(&&*key.text) {
+            value(&field.value, field.span, true, spans);
         }
     }
 }
 
-fn table(fields: &DeTable<'_>, secret: bool, spans: &mut Vec<Span>) {
-    for (key, field) in fields {
-        let name: &str = key.get_ref();
+fn table(fields: &Table<'_>, secret: bool, spans: &mut Vec<Span>) {
+    for (key, field) in fields.iter() {
+        let name: &str = &key.text;
         if name == "basic" {
-            match field.get_ref() {
-                DeValue::Table(fields) => secret_fields(fields, &["username"], spans),
-                _ => spans.push(field.span().into()),
+            match &field.value {
+                Value::Table(fields) => secret_fields(fields, &["username"], spans),
+                _ => spans.push(field.span),
             }
         } else if secret && matches!(name, "env" | "file") {
             // Names the secret, does not hold it.
         } else {
-            let secret = secret || sounds_secret(name) || maybe_account(name, field.get_ref());
-            value(field.get_ref(), field.span().into(), secret, spans);
+            let secret = secret || sounds_secret(name) || maybe_account(name, &field.value);
+            value(&field.value, field.span, secret, spans);
         }
     }
 }
 
 /// Whether a setting that takes no account seems to have one, with its password.
-fn maybe_account(key: &str, value: &DeValue<'_>) -> bool {
+fn maybe_account(key: &str, value: &Value<'_>) -> bool {
     match value {
-        DeValue::String(text) if key == "credentials" => text.contains(':'),
-        DeValue::String(text) if matches!(key, "url" | "public_url" | "content_origins") => text.contains('@'),
-        DeValue::Array(items) => items.iter().any(|item| maybe_account(key, item.get_ref())),
+        Value::String(text) if key == "credentials" => text.contains(':'),
+        Value::String(text) if matches!(key, "url" | "public_url" | "content_origins") => text.contains('@'),
+        Value::Array(array) => array.items.iter().any(|item| maybe_account(key, &item.value)),
         _ => false,
     }
 }
 
-fn value(value_: &DeValue<'_>, span: Span, secret: bool, spans: &mut Vec<Span>) {
+fn value(value_: &Value<'_>, span: Span, secret: bool, spans: &mut Vec<Span>) {
     match value_ {
-        DeValue::Table(fields) => table(fields, secret, spans),
-        DeValue::Array(items) => {
-            for item in items {
-                value(item.get_ref(), item.span().into(), secret, spans);
+        Value::Table(fields) => table(fields, secret, spans),
+        Value::Array(array) => {
+            for item in &array.items {
+                value(&item.value, item.span, secret, spans);
             }
         }
         // Flags and small settings such as `limits.password_cache` are fine to show.
-        DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Datetime(_) if secret => {
+        Value::String(_) | Value::Integer(_) | Value::Float(_) | Value::Datetime(_) if secret => {
             spans.push(span);
         }
         _ => {}

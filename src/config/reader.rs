@@ -4,27 +4,36 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-use toml::de::DeTable;
 
 use super::item::Item;
 use super::nearest::nearest;
 use super::report::{Diagnostic, Severity};
 use super::source::{Source, Span};
 use super::tls::NamedFile;
+use super::tree::Table;
 
 /// Looks up an environment variable.
 pub(super) type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
+/// What a file's values refer to outside of it.
+#[derive(Clone, Copy)]
+pub(super) struct Surroundings<'a> {
+    /// What its paths are relative to.
+    pub(super) base: &'a Path,
+    pub(super) environment: &'a Environment<'a>,
+    /// Hears of each file that the configuration depends on before that is read.
+    pub(super) depends_on: &'a dyn Fn(&Path),
+}
+
 /// What is being read, and what was found to tell.
 pub(super) struct Reader<'a> {
     pub(super) source: Source<'a>,
-    base: &'a Path,
-    environment: &'a Environment<'a>,
-    diagnostics: RefCell<Vec<Diagnostic>>,
+    around: Surroundings<'a>,
+    findings: RefCell<Vec<Finding>>,
     /// The first secret that stands in the file itself.
     inline_secret: Cell<Option<Span>>,
     /// Files that hold secrets, and where they are named.
@@ -35,13 +44,21 @@ pub(super) struct Reader<'a> {
     files: RefCell<BTreeSet<PathBuf>>,
 }
 
+/// Something to tell. Its line is looked for when it is told.
+struct Finding {
+    severity: Severity,
+    code: &'static str,
+    span: Span,
+    message: String,
+    hint: String,
+}
+
 impl<'a> Reader<'a> {
-    pub(super) fn new(source: Source<'a>, base: &'a Path, environment: &'a Environment<'a>) -> Self {
+    pub(super) fn new(source: Source<'a>, around: Surroundings<'a>) -> Self {
         Self {
             source,
-            base,
-            environment,
-            diagnostics: RefCell::default(),
+            around,
+            findings: RefCell::default(),
             inline_secret: Cell::new(None),
             secret_files: RefCell::default(),
             tls_files: RefCell::default(),
@@ -58,18 +75,11 @@ impl<'a> Reader<'a> {
     }
 
     fn tell(&self, severity: Severity, code: &'static str, span: Span, message: String, hint: String) {
-        self.diagnostics.borrow_mut().push(Diagnostic {
-            severity,
-            code,
-            message,
-            file: self.source.name().clone(),
-            place: Some(self.source.place(span)),
-            hint: (!hint.is_empty()).then_some(hint),
-        });
+        self.findings.borrow_mut().push(Finding { severity, code, span, message, hint });
     }
 
     pub(super) fn has_errors(&self) -> bool {
-        self.diagnostics.borrow().iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+        self.findings.borrow().iter().any(|finding| finding.severity == Severity::Error)
     }
 
     pub(super) fn inline_secret(&self) -> Option<Span> {
@@ -97,12 +107,27 @@ impl<'a> Reader<'a> {
     /// Notes a file that the configuration is another one without: it is read again with it. Whether the file can be read does not
     /// matter here.
     pub(super) fn note_file(&self, path: &Path) {
+        (self.around.depends_on)(path);
         self.files.borrow_mut().insert(path.to_owned());
     }
 
     /// What was found, and the files that were noted.
     pub(super) fn finish(self) -> (Vec<Diagnostic>, BTreeSet<PathBuf>) {
-        (self.diagnostics.into_inner(), self.files.into_inner())
+        let source = self.source;
+        let told = |finding: Finding| Diagnostic {
+            severity: finding.severity,
+            code: finding.code,
+            message: finding.message,
+            file: source.name().clone(),
+            place: Some(source.place(finding.span)),
+            hint: (!finding.hint.is_empty()).then_some(finding.hint),
+        };
+        (self.findings.into_inner().into_iter().map(told).collect(), self.files.into_inner())
+    }
+
+    /// The files that were noted, where nobody wants to know what was found.
+    pub(super) fn into_files(self) -> BTreeSet<PathBuf> {
+        self.files.into_inner()
     }
 
     /// Notes a secret that stands in the file itself.
@@ -113,42 +138,65 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn environment(&self, name: &str) -> Option<String> {
-        (self.environment)(name)
+        (self.around.environment)(name)
     }
 
     /// A path of the file, which is relative to the file.
     pub(super) fn resolve(&self, path: &str) -> PathBuf {
-        self.base.join(path)
+        self.around.base.join(path)
     }
 }
+
+/// What a section is called in messages: as the operator writes it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Title<'a> {
+    /// In words.
+    Text(&'static str),
+    /// `[server]`.
+    Header(&'a str),
+    /// `[users.alice]`.
+    Below(&'a str, &'a str),
+    /// `[[route]]`.
+    Element(&'a str),
+    /// The table of a key, which is written in braces as often as not.
+    Key(&'a str),
+}
+
+impl fmt::Display for Title<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Header(name) => write!(f, "[{name}]"),
+            Self::Below(section, name) => write!(f, "[{section}.{}]", shown(name)),
+            Self::Element(name) => write!(f, "[[{name}]]"),
+            Self::Key(name) => write!(f, "`{name}`"),
+        }
+    }
+}
+
+/// As many keys as a rule may have; there are more of these than of other sections.
+const USUAL_KEYS: usize = 12;
 
 /// A table whose keys are known.
 pub(super) struct Section<'a> {
     pub(super) reader: &'a Reader<'a>,
-    /// As the operator writes it: `[server]`, `[[route]]`, `[users.alice]`.
-    pub(super) title: String,
+    title: Title<'a>,
     /// Its header, or the whole of an inline table.
     pub(super) header: Span,
-    table: &'a DeTable<'a>,
+    table: &'a Table<'a>,
     known: Vec<&'static str>,
 }
 
 impl<'a> Section<'a> {
-    pub(super) fn new(reader: &'a Reader<'a>, title: impl Into<String>, header: Span, table: &'a DeTable<'a>) -> Self {
-        Self { reader, title: title.into(), header, table, known: Vec::new() }
+    pub(super) fn new(reader: &'a Reader<'a>, title: Title<'a>, header: Span, table: &'a Table<'a>) -> Self {
+        Self { reader, title, header, table, known: Vec::with_capacity(USUAL_KEYS) }
     }
 
     /// The value of a key, which is known from now on.
     pub(super) fn take(&mut self, key: &'static str) -> Option<Item<'a>> {
         self.known.push(key);
-        let (name, value) = self.table.get_key_value(key)?;
-        Some(Item {
-            reader: self.reader,
-            name: key,
-            key: name.span().into(),
-            value: value.get_ref(),
-            span: value.span().into(),
-        })
+        let (name, node) = self.table.get(key)?;
+        Some(Item { reader: self.reader, name: key, key: name.span, value: &node.value, span: node.span })
     }
 
     /// The value of a key that must be there. `example` shows how it is written.
@@ -167,35 +215,38 @@ impl<'a> Section<'a> {
 
     /// Reports every key that nobody asked for.
     pub(super) fn finish(self) {
-        let mut unknown: Vec<_> = self.table.keys().filter(|key| !self.known.contains(&&**key.get_ref())).collect();
-        unknown.sort_by_key(|key| key.span().start);
+        let keys = self.table.iter().map(|(key, _)| key);
+        let mut unknown: Vec<_> = keys.filter(|key| !self.known.contains(&&*key.text)).collect();
+        unknown.sort_by_key(|key| key.span.start);
         for key in unknown {
-            let name: &str = key.get_ref();
+            let name: &str = &key.text;
             let hint = match nearest(name, self.known.iter().copied()) {
                 Some(known) => format!("did you mean `{known}`?"),
                 None => format!("known here: {}", self.known.join(", ")),
             };
             self.reader.error(
                 "unknown-key",
-                key.span().into(),
+                key.span,
                 format!("unknown key `{}` in {}", shown(name), self.title),
                 hint,
             );
         }
     }
 
+    /// The keys of a table where they are names.
+    pub(super) fn names(&self) -> Names<'a> {
+        Names(Some(self.table))
+    }
+
     /// Every entry of a table whose keys are names, in file order.
-    pub(super) fn entries(&self) -> Vec<(&'a str, Item<'a>)> {
-        let mut entries: Vec<_> = self
-            .table
-            .iter()
-            .map(|(key, value)| {
-                let (name, span): (&'a str, Span) = (key.get_ref(), key.span().into());
-                (name, Item { reader: self.reader, name, key: span, value: value.get_ref(), span: value.span().into() })
-            })
-            .collect();
-        entries.sort_by_key(|(_, item)| item.key.start);
-        entries
+    pub(super) fn entries(&self) -> impl ExactSizeIterator<Item = (&'a str, Item<'a>)> + use<'a> {
+        let mut entries: Vec<_> = self.table.iter().collect();
+        entries.sort_by_key(|(key, _)| key.span.start);
+        let reader = self.reader;
+        entries.into_iter().map(move |(key, node)| {
+            let name: &'a str = &key.text;
+            (name, Item { reader, name, key: key.span, value: &node.value, span: node.span })
+        })
     }
 
     pub(super) fn duration(
@@ -217,6 +268,20 @@ impl<'a> Section<'a> {
 
     pub(super) fn size(&mut self, key: &'static str, default: usize, range: RangeInclusive<usize>) -> usize {
         self.take(key).and_then(|item| item.size(range)).unwrap_or(default)
+    }
+}
+
+/// The names that a section is keyed by, also of entries that are wrong. Those of a missing section are none.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Names<'a>(Option<&'a Table<'a>>);
+
+impl<'a> Names<'a> {
+    pub(super) fn contains(self, name: &str) -> bool {
+        self.0.is_some_and(|table| table.get(name).is_some())
+    }
+
+    pub(super) fn iter(self) -> impl Iterator<Item = &'a str> {
+        self.0.into_iter().flat_map(Table::iter).map(|(key, _)| &*key.text)
     }
 }
 

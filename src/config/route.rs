@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use toml::de::DeValue;
-
 use super::filter::filter;
 use super::item::Item;
-use super::reader::Section;
+use super::reader::{Section, Title};
+use super::tree::Value;
 use super::upstream::{Credentials, Upstreams, credentials};
 use crate::jq::Filter;
 use crate::registry::path::is_of_registry;
@@ -195,10 +194,10 @@ fn suits(auth: RouteAuth, credentials: Credentials, own: Option<Item<'_>>, upstr
 
 /// `identity` of a route: a filter, or `{ filter = … }`.
 fn own_filter(item: &Item<'_>) -> Option<Arc<Filter>> {
-    if let DeValue::String(_) = item.value {
+    if let Value::String(_) = item.value {
         return filter(item);
     }
-    let mut section = item.section("`identity` of a route")?;
+    let mut section = item.section(Title::Text("`identity` of a route"))?;
     let text = section.require("filter", "\"{identity: {user: {username: .subject}}}\"");
     section.finish();
     filter(&text?)

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use toml::de::DeValue;
 
 use super::item::Item;
 use super::listen::{Listener, address, listeners};
 use super::reader::{Reader, Section};
 use super::source::Span;
 use super::tls::{self, Tls, is_spoken};
+use super::tree::Value;
 use super::url::{PublicUrl, public_url};
 
 /// `[server]`.
@@ -64,7 +64,7 @@ pub(super) fn server(mut section: Section<'_>) -> Option<Server> {
     let tls = tls_item.map(|item| tls::tls(&item));
     let public_urls = section.require("public_url", "\"http://127.0.0.1:5000\"").map(|item| public_urls(&item));
     let proxies = section.take("trusted_proxies").map_or_else(Vec::new, |item| item.list_or_one());
-    let is_unix = |item: &Item<'_>| matches!(item.value, DeValue::String(text) if text == "unix");
+    let is_unix = |item: &Item<'_>| matches!(item.value, Value::String(text) if text == "unix");
     let trusts_unix = proxies.iter().any(is_unix);
     let trusted_proxies = proxies.iter().filter(|item| !is_unix(item)).filter_map(network).collect();
     let state_dir = match section.take("state_dir") {

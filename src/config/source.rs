@@ -2,10 +2,13 @@
 //!
 //! What must not be shown is marked here before the first line is printed; what is secret is decided in `mask`.
 
+use std::cell::{Cell, OnceCell};
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::mask::secrets;
 use super::report::Place;
+use super::tree::Table;
 
 /// A range of bytes of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +28,14 @@ impl From<Range<usize>> for Span {
 pub(super) struct Source<'a> {
     name: Arc<str>,
     text: &'a str,
-    /// Where each line begins.
-    lines: Vec<usize>,
-    /// What is shown as `****`; sorted, not overlapping.
-    masks: Vec<Span>,
+    /// Where each line begins, once that was asked.
+    lines: OnceCell<Vec<usize>>,
+    /// The offset that was asked for last, and its line.
+    counted: Cell<(usize, usize)>,
+    /// What holds the secrets that no line is shown with.
+    tree: Option<&'a Table<'a>>,
+    /// What is shown as `****`, once that was asked; sorted, not overlapping.
+    masks: OnceCell<Vec<Span>>,
 }
 
 /// How a masked value is shown: always the same, so that not even its length is told.
@@ -38,8 +45,14 @@ const TAB: &str = "    ";
 
 impl<'a> Source<'a> {
     pub(super) fn new(name: &str, text: &'a str) -> Self {
-        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { name: name.into(), text, lines, masks: Vec::new() }
+        Self {
+            name: name.into(),
+            text,
+            lines: OnceCell::new(),
+            counted: Cell::new((0, 1)),
+            tree: None,
+            masks: OnceCell::new(),
+        }
     }
 
     pub(super) fn name(&self) -> &Arc<str> {
@@ -52,33 +65,47 @@ impl<'a> Source<'a> {
     }
 
     /// Hides these spans from every line that is shown from now on.
-    pub(super) fn mask(&mut self, mut spans: Vec<Span>) {
-        spans.sort_by_key(|span| span.start);
-        let mut end = 0;
-        for span in &mut spans {
-            span.start = span.start.max(end);
-            end = end.max(span.end);
-        }
-        spans.retain(|span| span.start < span.end);
-        self.masks = spans;
+    pub(super) fn mask(&mut self, spans: Vec<Span>) {
+        self.masks = OnceCell::from(in_order(spans));
     }
 
-    /// The line of an offset, from 1.
+    /// Hides what is secret of this tree from every line that is shown from now on.
+    pub(super) fn mask_secrets_of(&mut self, tree: &'a Table<'a>) {
+        self.tree = Some(tree);
+    }
+
+    fn masks(&self) -> &[Span] {
+        self.masks.get_or_init(|| self.tree.map_or_else(Vec::new, |tree| in_order(secrets(tree))))
+    }
+
+    fn lines(&self) -> &[usize] {
+        let begins = || std::iter::once(0).chain(self.text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        self.lines.get_or_init(begins)
+    }
+
+    /// The line of an offset, from 1. It counts on from the offset before, since rules are asked for in order.
     pub(super) fn line(&self, offset: usize) -> usize {
-        self.lines.partition_point(|&start| start <= offset)
+        let offset = offset.min(self.text.len());
+        let (from, line) = Some(self.counted.get()).filter(|(before, _)| *before <= offset).unwrap_or((0, 1));
+        let between = self.text.as_bytes().get(from..offset).unwrap_or_default();
+        // In pieces whose counts fit a byte, of which many are added at once.
+        let ends = |piece: &[u8]| usize::from(piece.iter().map(|byte| u8::from(*byte == b'\n')).sum::<u8>());
+        let line = line + between.chunks(usize::from(u8::MAX)).map(ends).sum::<usize>();
+        self.counted.set((offset, line));
+        line
     }
 
     /// The bytes of a line (from 1), without its end.
     pub(super) fn line_span(&self, line: usize) -> Span {
-        let start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or(self.text.len());
-        let end = self.lines.get(line).copied().unwrap_or(self.text.len());
+        let start = self.lines().get(line.saturating_sub(1)).copied().unwrap_or(self.text.len());
+        let end = self.lines().get(line).copied().unwrap_or(self.text.len());
         let text = self.text.get(start..end).unwrap_or_default();
         Span { start, end: start + text.trim_end_matches(['\n', '\r']).len() }
     }
 
     /// Where a span begins, with its line as it may be shown. A span over several lines is cut at the end of the first.
     pub(super) fn place(&self, span: Span) -> Place {
-        let line = self.line(span.start);
+        let line = self.lines().partition_point(|&start| start <= span.start);
         let whole = self.line_span(line);
         let (mut shown, mut width) = (String::new(), 0);
         let (mut column, mut caret, mut caret_end) = (1, None, 0);
@@ -117,9 +144,22 @@ impl<'a> Source<'a> {
     }
 
     fn mask_at(&self, offset: usize) -> Option<usize> {
-        let index = self.masks.partition_point(|mask| mask.end <= offset);
-        self.masks.get(index).is_some_and(|mask| mask.start <= offset).then_some(index)
+        let masks = self.masks();
+        let index = masks.partition_point(|mask| mask.end <= offset);
+        masks.get(index).is_some_and(|mask| mask.start <= offset).then_some(index)
     }
+}
+
+/// Spans in order, none of which overlaps another.
+fn in_order(mut spans: Vec<Span>) -> Vec<Span> {
+    spans.sort_by_key(|span| span.start);
+    let mut end = 0;
+    for span in &mut spans {
+        span.start = span.start.max(end);
+        end = end.max(span.end);
+    }
+    spans.retain(|span| span.start < span.end);
+    spans
 }
 
 #[cfg(test)]
@@ -145,6 +185,19 @@ mod tests {
         assert_eq!((place.column, place.text.as_str(), place.caret), (23, "p = ****, q = 1", 10));
         let inside = source.place(Span { start: 8, end: 9 });
         assert_eq!((inside.caret, inside.text.as_str()), (4, "p = ****, q = 1"));
+    }
+
+    #[test]
+    fn lines_are_counted_in_any_order() {
+        let text = "a\n\nb\r\nc";
+        let source = Source::new("f", text);
+        for at in [0, 7, 1, 2, 3, 3, 6, 0, 7, 4, 5] {
+            let place = source.place(Span { start: at, end: at });
+            assert_eq!(source.line(at), place.line, "{at}");
+        }
+        assert_eq!(source.line(3), 3);
+        let text = "\n".repeat(1000);
+        assert_eq!(Source::new("f", &text).line(1000), 1001);
     }
 
     #[test]

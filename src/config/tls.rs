@@ -9,7 +9,7 @@ use http::uri::Scheme;
 
 use super::item::Item;
 use super::listen::Listener;
-use super::reader::{Reader, Section};
+use super::reader::{Reader, Section, Title};
 use super::server::Server;
 use super::source::Span;
 use super::users::Member;
@@ -55,7 +55,7 @@ pub(super) fn tls(item: &Item<'_>) -> Option<Tls> {
     };
     let mut complete = true;
     for (index, item) in item.nonempty_list()?.into_iter().enumerate() {
-        let Some(mut section) = item.section("`tls`") else {
+        let Some(mut section) = item.section(Title::Key("tls")) else {
             complete = false;
             continue;
         };

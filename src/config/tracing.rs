@@ -1,10 +1,10 @@
 //! `[tracing]`: to which collector requests are told, in builds with the feature `otel`.
 
 use http::Uri;
-use toml::de::DeValue;
 
 use super::item::Item;
 use super::reader::Section;
+use super::tree::Value;
 use crate::telemetry::TraceSettings;
 
 /// Whether this build can do it.
@@ -49,8 +49,8 @@ fn endpoint(item: &Item<'_>) -> Option<(String, u16, String)> {
 /// A part of a whole.
 fn share(item: &Item<'_>) -> Option<f64> {
     let number = match item.value {
-        DeValue::Float(number) => number.as_str().parse().ok(),
-        DeValue::Integer(number) => number.as_str().parse().ok(),
+        Value::Float(digits) => digits.parse().ok(),
+        Value::Integer(number) => number.digits.parse().ok(),
         _ => None,
     };
     let found = number.filter(|number| (0.0..=1.0).contains(number));

@@ -13,10 +13,11 @@ pub use guards::{Guards, PassHeader, Spool};
 pub use transport::{Health, Retries, Transport, UpstreamTls};
 
 use super::item::Item;
-use super::reader::Section;
+use super::reader::{Section, Title};
 use super::route::is_normal_path;
 use super::server::TIMEOUTS;
 use super::source::Span;
+use super::tree::Value;
 use super::url::{PublicUrl, UpstreamUrl, public_url};
 use crate::pulp::Paths;
 use crate::secret::Secret;
@@ -253,7 +254,7 @@ fn unused_key(item: &Item<'_>) {
 
 /// `create_users`.
 fn create_users(item: &Item<'_>, pulp: &Pulp) -> Option<CreateUsers> {
-    let mut section = item.section("`create_users`")?;
+    let mut section = item.section(Title::Key("create_users"))?;
     let path = match section.take("path") {
         Some(item) => users_path(&item),
         None => pulp.users().parse().ok(),
@@ -311,8 +312,7 @@ fn upstream_name(item: &Item<'_>) -> Option<Arc<str>> {
 
 /// `credentials` of an upstream or of a route.
 pub(super) fn credentials(item: &Item<'_>) -> Option<Credentials> {
-    use toml::de::DeValue;
-    if let DeValue::String(_) = item.value {
+    if let Value::String(_) = item.value {
         return item.word(&[
             ("identity", Credentials::Identity),
             ("forward-token", Credentials::ForwardToken),
@@ -320,15 +320,15 @@ pub(super) fn credentials(item: &Item<'_>) -> Option<Credentials> {
             ("none", Credentials::None),
         ]);
     }
-    let DeValue::Table(_) = item.value else {
+    let Value::Table(_) = item.value else {
         let hint = "write \"identity\", \"forward-token\", \"mint-token\", \"none\" or { basic = { username = …, password = … } }";
         item.fail("wrong-type", "`credentials` must be a string or a table", hint);
         return None;
     };
-    let mut section = item.section("`credentials`")?;
+    let mut section = item.section(Title::Key("credentials"))?;
     let basic = section.require("basic", "{ username = \"gateway\", password = { file = \"password\" } }");
     section.finish();
-    let mut section = basic?.section("`basic`")?;
+    let mut section = basic?.section(Title::Key("basic"))?;
     let username = section.require("username", "\"gateway\"").and_then(|item| {
         let text = item.text()?;
         // RFC 7617, section 2: a user-id with a colon cannot be told from the password.

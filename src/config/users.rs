@@ -1,10 +1,10 @@
 //! `[users]`, `[groups]` and `[[authn]]`: who can log in.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::item::Item;
-use super::reader::{Section, shown};
+use super::reader::{Names, Section, Title, shown};
 use super::source::Span;
 use crate::authn::{NameFrom, PasswordHash};
 use crate::subject::{GroupName, UserName};
@@ -13,7 +13,7 @@ use crate::subject::{GroupName, UserName};
 #[derive(Debug)]
 pub enum Member {
     /// The inline `[users]`.
-    Users(Vec<User>),
+    Users(Arc<Vec<User>>),
     /// An htpasswd file with bcrypt entries.
     Htpasswd {
         /// The file, already resolved against the configuration's directory.
@@ -55,28 +55,31 @@ pub struct User {
 
 /// The users of a file, with the names of those that are wrong too.
 #[derive(Default)]
-pub(super) struct Users {
-    pub(super) list: Vec<User>,
-    pub(super) names: BTreeSet<String>,
+pub(super) struct Users<'a> {
+    pub(super) list: Arc<Vec<User>>,
+    pub(super) names: Names<'a>,
     /// Where the section begins; `None` when it is missing.
     pub(super) span: Option<Span>,
 }
 
-pub(super) fn users(item: Option<Item<'_>>, reserved: &[UserName]) -> Users {
+pub(super) fn users<'a>(item: Option<Item<'a>>, reserved: &[UserName]) -> Users<'a> {
     let Some(item) = item else { return Users::default() };
     let mut users = Users { span: Some(item.key), ..Users::default() };
-    let Some(section) = item.section("[users]") else { return users };
-    for (text, item) in section.entries() {
+    let Some(section) = item.section(Title::Header("users")) else { return users };
+    users.names = section.names();
+    let entries = section.entries();
+    let mut list = Vec::with_capacity(entries.len());
+    for (text, item) in entries {
         let name = user_name(text, item, reserved);
-        users.names.insert(text.to_owned());
-        let Some(mut section) = item.section(format!("[users.{}]", shown(text))) else { continue };
+        let Some(mut section) = item.section(Title::Below("users", text)) else { continue };
         let password_hash = section.require("password_hash", "\"$argon2id$…\"").and_then(|item| hash(&item));
         let groups = group_names(&mut section);
         section.finish();
         if let (Some(name), Some(password_hash)) = (name, password_hash) {
-            users.list.push(User { name, password_hash, groups });
+            list.push(User { name, password_hash, groups });
         }
     }
+    users.list = Arc::new(list);
     users
 }
 
@@ -92,7 +95,7 @@ pub(super) fn user_name(text: &str, item: Item<'_>, reserved: &[UserName]) -> Op
             fail(format!("\"{}\" is no user name", shown(text)), "Basic credentials end the name at the first colon")
         }
         // As the chain compares them.
-        Ok(name) if reserved.iter().any(|reserved| reserved.as_str().to_lowercase() == text.to_lowercase()) => {
+        Ok(name) if reserved.iter().any(|reserved| is_same_name(reserved.as_str(), text)) => {
             let hint = "it is kept for what only the identity filter may produce (`identity.elevated`, and always `admin`): choose another";
             fail(format!("nobody can be called \"{name}\""), hint)
         }
@@ -100,9 +103,16 @@ pub(super) fn user_name(text: &str, item: Item<'_>, reserved: &[UserName]) -> Op
     }
 }
 
+/// Whether names are the same but for their case.
+fn is_same_name(one: &str, other: &str) -> bool {
+    if one.is_ascii() && other.is_ascii() {
+        return one.eq_ignore_ascii_case(other);
+    }
+    one.to_lowercase() == other.to_lowercase()
+}
+
 fn hash(item: &Item<'_>) -> Option<PasswordHash> {
-    let secret = item.secret()?;
-    PasswordHash::parse(secret.expose())
+    item.secret_as(PasswordHash::parse)?
         .map_err(|error| {
             item.fail("wrong-value", "this is no password hash", error.to_string());
         })
@@ -123,8 +133,8 @@ fn group_name(item: &Item<'_>) -> Option<GroupName> {
 }
 
 /// Reads `[groups]`: group to members. `known` are the users of this file if there can be no others.
-pub(super) fn groups(item: Option<Item<'_>>, known: Option<&BTreeSet<String>>) -> Vec<(GroupName, Vec<UserName>)> {
-    let Some(section) = item.and_then(|item| item.section("[groups]")) else { return Vec::new() };
+pub(super) fn groups(item: Option<Item<'_>>, known: Option<&[Names<'_>]>) -> Vec<(GroupName, Vec<UserName>)> {
+    let Some(section) = item.and_then(|item| item.section(Title::Header("groups"))) else { return Vec::new() };
     let mut groups = Vec::new();
     for (text, item) in section.entries() {
         let name = GroupName::parse(text).map_err(|error| {
@@ -143,7 +153,7 @@ pub(super) fn groups(item: Option<Item<'_>>, known: Option<&BTreeSet<String>>) -
     groups
 }
 
-fn group_member(item: &Item<'_>, known: Option<&BTreeSet<String>>) -> Option<UserName> {
+fn group_member(item: &Item<'_>, known: Option<&[Names<'_>]>) -> Option<UserName> {
     let text = item.text_as("a member such as \"user:bob\"")?;
     let Some(name) = text.strip_prefix("user:") else {
         let hint = if text.starts_with("group:") {
@@ -154,9 +164,13 @@ fn group_member(item: &Item<'_>, known: Option<&BTreeSet<String>>) -> Option<Use
         item.fail("wrong-value", format!("\"{}\" is no member of a group", shown(text)), hint);
         return None;
     };
-    if known.is_some_and(|known| !known.contains(name)) {
+    if let Some(known) = known
+        && !known.iter().any(|names| names.contains(name))
+    {
         let message = format!("there is no user \"{}\"", shown(name));
-        let hint = match super::nearest::nearest(name, known.into_iter().flatten().map(String::as_str)) {
+        let mut known: Vec<_> = known.iter().flat_map(|names| names.iter()).collect();
+        known.sort_unstable();
+        let hint = match super::nearest::nearest(name, known) {
             Some(near) => format!("did you mean \"user:{near}\"?"),
             None => "nobody of this name can log in".into(),
         };
@@ -168,9 +182,9 @@ fn group_member(item: &Item<'_>, known: Option<&BTreeSet<String>>) -> Option<Use
 }
 
 /// Reads `[[authn]]`. Without it, and with `[users]`, those are who can log in.
-pub(super) fn authn(sections: Option<Vec<Section<'_>>>, users: &Users) -> Vec<Member> {
+pub(super) fn authn(sections: Option<Vec<Section<'_>>>, users: &Users<'_>) -> Vec<Member> {
     let Some(sections) = sections else {
-        return if users.span.is_some() { vec![Member::Users(users.list.clone())] } else { Vec::new() };
+        return if users.span.is_some() { vec![Member::Users(Arc::clone(&users.list))] } else { Vec::new() };
     };
     let mut members: Vec<Member> = Vec::new();
     for mut section in sections {
@@ -185,7 +199,7 @@ pub(super) fn authn(sections: Option<Vec<Section<'_>>>, users: &Users) -> Vec<Me
     members
 }
 
-fn users_member(section: Section<'_>, kind: &Item<'_>, users: &Users, members: &mut Vec<Member>) {
+fn users_member(section: Section<'_>, kind: &Item<'_>, users: &Users<'_>, members: &mut Vec<Member>) {
     section.finish();
     if members.iter().any(|member| matches!(member, Member::Users(_))) {
         kind.fail(
@@ -203,7 +217,7 @@ fn users_member(section: Section<'_>, kind: &Item<'_>, users: &Users, members: &
             "add [users.NAME] sections, or leave it out",
         );
     }
-    members.push(Member::Users(users.list.clone()));
+    members.push(Member::Users(Arc::clone(&users.list)));
 }
 
 fn htpasswd_member(mut section: Section<'_>, members: &mut Vec<Member>) {

@@ -27,6 +27,8 @@ enum Step {
     Any,
     /// Any number of segments, none included.
     Rest,
+    /// One segment of this text.
+    Plain(Box<str>),
     /// One segment that matches: pieces between the `*`s of it.
     One(Vec<Piece>),
 }
@@ -80,6 +82,7 @@ impl Segments {
                     continue;
                 }
                 Some(Step::Any) => at < name.len(),
+                Some(Step::Plain(text)) => name.get(at).is_some_and(|segment| **segment == **text),
                 Some(Step::One(pieces)) => name.get(at).is_some_and(|segment| segment_matches(pieces, segment, values)),
                 None if at == name.len() => return true,
                 None => false,
@@ -105,7 +108,9 @@ impl Segments {
         if text.is_empty() && style == Style::Repository {
             return Err(PatternError("a pattern must not be empty; `**` stands for every name".into()));
         }
-        let mut parsed = Self { steps: Vec::new(), user: false, group: false };
+        // A step for each segment, and one more where the last is `**`.
+        let steps = text.bytes().filter(|byte| *byte == b'/').count() + 1 + usize::from(text.ends_with("**"));
+        let mut parsed = Self { steps: Vec::with_capacity(steps), user: false, group: false };
         let mut segments = text.split('/').peekable();
         while let Some(segment) = segments.next() {
             if segment == "**" {
@@ -117,6 +122,11 @@ impl Segments {
                     return Err(PatternError("there must be no empty segment: write one `/`".into()));
                 }
                 parsed.steps.push(Step::One(vec![Piece::new()]));
+                continue;
+            }
+            if !segment.contains(['*', '$']) {
+                plain_segment(segment, style)?;
+                parsed.steps.push(Step::Plain(segment.into()));
                 continue;
             }
             let pieces = parse_segment(segment, style)?;
@@ -165,6 +175,18 @@ impl Atom {
     }
 }
 
+/// Checks a segment without wildcards and variables.
+fn plain_segment(segment: &str, style: Style) -> Result<(), PatternError> {
+    plain(segment, style)?;
+    match style {
+        Style::Repository if !is_component(segment) => Err(never_matches(segment)),
+        Style::Path if matches!(segment, "." | "..") => {
+            Err(PatternError(format!("`{segment}` never stands in a path: requests with it are refused")))
+        }
+        Style::Repository | Style::Path => Ok(()),
+    }
+}
+
 fn parse_segment(segment: &str, style: Style) -> Result<Vec<Piece>, PatternError> {
     if segment.contains("**") {
         let mend = "`**` must be a whole segment, as in `team/**`; within a segment write `*`";
@@ -174,12 +196,8 @@ fn parse_segment(segment: &str, style: Style) -> Result<Vec<Piece>, PatternError
     for part in segment.split('*') {
         pieces.push(parse_piece(part, style)?);
     }
-    match style {
-        Style::Repository => could_match(segment, &pieces)?,
-        Style::Path if matches!(segment, "." | "..") => {
-            return Err(PatternError(format!("`{segment}` never stands in a path: requests with it are refused")));
-        }
-        Style::Path => {}
+    if style == Style::Repository {
+        could_match(segment, &pieces)?;
     }
     Ok(pieces)
 }
@@ -215,6 +233,15 @@ fn parse_piece(text: &str, style: Style) -> Result<Piece, PatternError> {
 }
 
 fn literal(text: &str, style: Style, piece: &mut Piece) -> Result<(), PatternError> {
+    plain(text, style)?;
+    if !text.is_empty() {
+        piece.push(Atom::Literal(text.into()));
+    }
+    Ok(())
+}
+
+/// Refuses characters that never stand in a name or path.
+fn plain(text: &str, style: Style) -> Result<(), PatternError> {
     for character in text.chars() {
         let why = match character {
             '?' | '[' | ']' | '{' | '}' | '\\' | '!' => {
@@ -233,19 +260,17 @@ fn literal(text: &str, style: Style, piece: &mut Piece) -> Result<(), PatternErr
         };
         return Err(PatternError(format!("`{}` {why}", character.escape_default())));
     }
-    if !text.is_empty() {
-        piece.push(Atom::Literal(text.into()));
-    }
     Ok(())
+}
+
+fn never_matches(segment: &str) -> PatternError {
+    PatternError(format!(
+        "`{segment}` can never match: a component of a repository name matches [a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*"
+    ))
 }
 
 /// Refuses segments that no component of a repository name could match.
 fn could_match(segment: &str, pieces: &[Piece]) -> Result<(), PatternError> {
-    let never = || {
-        PatternError(format!(
-            "`{segment}` can never match: a component of a repository name matches [a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*"
-        ))
-    };
     // In the place of wildcards and variables a plain letter is as good as anything: separators beside it become whole.
     let mut sample = String::new();
     for (n, piece) in pieces.iter().enumerate() {
@@ -259,7 +284,7 @@ fn could_match(segment: &str, pieces: &[Piece]) -> Result<(), PatternError> {
             }
         }
     }
-    if is_component(&sample) || could_begin_and_end(&sample, pieces) { Ok(()) } else { Err(never()) }
+    if is_component(&sample) || could_begin_and_end(&sample, pieces) { Ok(()) } else { Err(never_matches(segment)) }
 }
 
 /// With a `*` beside them, separators may join others: `a-*` is `a--b` too, and `_*` never anything.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::PatternError;
-use crate::subject::{Caller, GroupName, UserName};
+use crate::subject::{Caller, check_name};
 
 /// One entry of `who`: `user:GLOB`, `group:GLOB`, `authenticated`, `anonymous`, `anyone`.
 ///
@@ -76,8 +76,8 @@ impl FromStr for Who {
         }
         let unknown = |mend: String| Err(PatternError(format!("`{text}` names nobody; {mend}")));
         match text.split_once(':') {
-            Some(("user", glob)) => Ok(Self::User(name(glob, |glob| UserName::parse(glob).map(drop))?)),
-            Some(("group", glob)) => Ok(Self::Group(name(glob, |glob| GroupName::parse(glob).map(drop))?)),
+            Some(("user", glob)) => Ok(Self::User(name(glob)?)),
+            Some(("group", glob)) => Ok(Self::Group(name(glob)?)),
             Some(_) => unknown("write `user:NAME` or `group:NAME`".into()),
             None if matches!(text, "*" | "**" | "all" | "everyone") => {
                 unknown("write `anyone`, or `authenticated` for all who said who they are".into())
@@ -89,8 +89,11 @@ impl FromStr for Who {
     }
 }
 
-fn name(glob: &str, check: impl Fn(&str) -> Result<(), crate::subject::NameError>) -> Result<NameGlob, PatternError> {
-    check(glob).map_err(|error| PatternError(error.to_string()))?;
+fn name(glob: &str) -> Result<NameGlob, PatternError> {
+    check_name(glob).map_err(|error| PatternError(error.to_string()))?;
+    if !glob.contains(['$', '*']) {
+        return Ok(NameGlob(glob.into()));
+    }
     if glob.contains("${") {
         return Err(PatternError("variables stand in `repositories` and `paths`, not in `who`".into()));
     }

@@ -4,12 +4,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use toml::de::DeValue;
-
 use super::{Credentials, Kind};
 use crate::config::item::Item;
-use crate::config::reader::Section;
+use crate::config::reader::{Section, Title};
 use crate::config::server::TIMEOUTS;
+use crate::config::tree::Value;
 
 /// What guards an upstream.
 #[derive(Clone, Debug)]
@@ -84,9 +83,9 @@ pub(super) fn guards(section: &mut Section<'_>, kind: Option<&Kind>, credentials
 /// `true`, `false`, or a table.
 fn spool(item: &Item<'_>) -> Option<Spool> {
     match item.value {
-        DeValue::Boolean(on) => on.then(Spool::default),
-        DeValue::Table(_) => {
-            let mut section = item.section("`spool`")?;
+        Value::Boolean(on) => on.then(Spool::default),
+        Value::Table(_) => {
+            let mut section = item.section(Title::Key("spool"))?;
             let default = Spool::default();
             let spool = Spool {
                 memory: section.size("memory", default.memory, 4096..=1 << 30),

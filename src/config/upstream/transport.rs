@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use toml::de::DeValue;
-
 use crate::config::item::Item;
-use crate::config::reader::Section;
+use crate::config::reader::{Section, Title};
 use crate::config::route::is_normal_path;
 use crate::config::server::TIMEOUTS;
+use crate::config::tree::Value;
 use crate::config::url::{UpstreamUrl, upstream_url};
 use crate::server::{IdentityFiles, TlsSettings, UpstreamTlsError};
 
@@ -155,7 +154,7 @@ fn check(section: &Section<'_>, tls: &UpstreamTls, item: Option<Item<'_>>) -> Op
 }
 
 fn tls(item: &Item<'_>) -> Option<UpstreamTls> {
-    let mut section = item.section("`tls`")?;
+    let mut section = item.section(Title::Key("tls"))?;
     let path = |item: Option<Item<'_>>| item.map_or(Some(None), |item| item.path().map(Some));
     let ca = path(section.take("ca"));
     let (cert_item, key_item) = (section.take("cert"), section.take("key"));
@@ -210,7 +209,7 @@ fn health(item: Option<Item<'_>>, is_pulp: bool) -> Option<Health> {
         eject_time: Duration::from_secs(1),
     };
     let Some(item) = item else { return Some(health) };
-    let mut section = item.section("`health`")?;
+    let mut section = item.section(Title::Key("health"))?;
     let times = Duration::from_millis(100)..=Duration::from_secs(3600);
     let mut count = |key, default: u32, least: usize| {
         u32::try_from(section.number(key, default as usize, least..=1000)).unwrap_or(default)
@@ -242,9 +241,9 @@ fn path(item: &Item<'_>) -> Option<String> {
 /// A table, or `false`.
 fn retries(item: &Item<'_>) -> Option<Retries> {
     match item.value {
-        DeValue::Boolean(on) => on.then(Retries::default),
-        DeValue::Table(_) => {
-            let mut section = item.section("`retries`")?;
+        Value::Boolean(on) => on.then(Retries::default),
+        Value::Table(_) => {
+            let mut section = item.section(Title::Key("retries"))?;
             let mut retries = Retries::default();
             if let Some(item) = section.take("budget") {
                 retries.budget = item.fraction(0.0..=1.0)?;
