@@ -38,7 +38,9 @@ const FRESH: u64 = 10;
 /// A request with the proof that it may pass.
 pub(crate) struct Permitted<'a> {
     pub(crate) passage: &'a Passage,
-    pub(crate) head: request::Parts,
+    pub(crate) method: Method,
+    pub(crate) version: Version,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Inbound,
     /// The host as the client wrote it.
     pub(crate) host: HeaderValue,
@@ -47,16 +49,30 @@ pub(crate) struct Permitted<'a> {
     pub(crate) worker: usize,
 }
 
+impl<'a> Permitted<'a> {
+    /// What is left of a request that may pass.
+    pub(crate) fn new(
+        passage: &'a Passage,
+        head: request::Parts,
+        body: Inbound,
+        host: HeaderValue,
+        issued: Option<u64>,
+        worker: usize,
+    ) -> Self {
+        let request::Parts { method, version, headers, .. } = head;
+        Self { passage, method, version, headers, body, host, issued, worker }
+    }
+}
+
 /// Sends the request and makes the answer public.
 pub(crate) async fn forward(
     state: &State,
     permitted: Permitted<'_>,
     exchange: &mut Exchange,
 ) -> Result<Response<ResponseBody>, Failure> {
-    let Permitted { passage, head, body, host, issued, worker } = permitted;
+    let Permitted { passage, method: asked, version, mut headers, body, host, issued, worker } = permitted;
     let route = &passage.route;
     let mut plan = Plan::new(state, route, passage.operation())?;
-    let mut headers = head.headers;
     let token = match route.credentials {
         UpstreamCredentials::ForwardToken => issued.and_then(|_| authn::bearer(&headers)).map(Secret::new),
         _ => None,
@@ -74,7 +90,7 @@ pub(crate) async fn forward(
 
     let progress = Arc::new(Progress::demanding(state.body_rate));
     exchange.progress = Some(Arc::clone(&progress));
-    let mut method = head.method.clone();
+    let mut method = asked.clone();
     let (body, verdict) = if matches!(method, Method::GET | Method::HEAD) {
         // What a body of these means is undefined (RFC 9110, section 9.3.1), so it stays here, unread.
         (RequestBody::empty(Arc::clone(&progress)), None)
@@ -83,7 +99,7 @@ pub(crate) async fn forward(
             method = Method::GET;
         }
         exchange.unread = false;
-        RequestBody::new(body, head.version, plan.requirement.take(), plan.framing, Arc::clone(&progress))
+        RequestBody::new(body, version, plan.requirement.take(), plan.framing, Arc::clone(&progress))
     };
     let unfit = |unfit| Failure::from(plan.explain(unfit));
     let body = match &settings.spool {
@@ -111,7 +127,7 @@ pub(crate) async fn forward(
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
 
-    let mut request = Request::new(body);
+    let mut request = Box::new(Request::new(body));
     *request.method_mut() = method.clone();
     *request.uri_mut() = Uri::from(passage.target.clone());
     *request.version_mut() = Version::HTTP_11;
@@ -143,7 +159,7 @@ pub(crate) async fn forward(
         return Err(rejected(state, passage, issued));
     }
     let mut response = publish(response, passage, &method, exchange.peer.host())?;
-    if method != head.method && response.status() == StatusCode::NO_CONTENT {
+    if method != asked && response.status() == StatusCode::NO_CONTENT {
         // What a PATCH is answered with.
         *response.status_mut() = StatusCode::ACCEPTED;
     }

@@ -162,7 +162,9 @@ impl Gateway {
             if let Some(presented) = self.recall(state, &head, exchange)
                 && let Some(passage) = authorize::known(state, &head, &presented, exchange)
             {
-                return Box::pin(self.allowed(state, &passage, &presented, (head, body, host), exchange)).await;
+                introduce(state, &passage, &presented).await?;
+                let permitted = self.permitted(&passage, &presented, (head, body, host));
+                return Box::pin(forward::forward(state, permitted, exchange)).await;
             }
             if let Some(challenge) = state.strangers.answer(state, &head, exchange) {
                 return Ok(challenge);
@@ -261,24 +263,21 @@ impl Gateway {
         }
         let passage = authorize::operation(&way, operation, &asks, &presented, exchange)?;
         exchange.decision = Decision::Allowed;
+        introduce(state, &passage, &presented).await?;
         let Way { head, body, host, .. } = way;
-        Box::pin(self.allowed(state, &passage, &presented, (head, body, host), exchange)).await
+        let permitted = self.permitted(&passage, &presented, (head, body, host));
+        Box::pin(forward::forward(state, permitted, exchange)).await
     }
 
     /// A request that the registry may get.
-    async fn allowed(
+    fn permitted<'a>(
         &self,
-        state: &State,
-        passage: &Passage,
+        passage: &'a Passage,
         presented: &Presented,
         (head, body, host): (request::Parts, Inbound, HeaderValue),
-        exchange: &mut Exchange,
-    ) -> Result<Response<ResponseBody>, Failure> {
-        if let Some(newcomers) = &passage.route.newcomers {
-            Box::pin(newcomers.introduce(presented.caller(), presented.service(state))).await?;
-        }
+    ) -> Permitted<'a> {
         let issued = presented.issued_at().filter(|_| passing(presented, passage, &host));
-        self.onward(state, passage, issued, (head, body, host), exchange).await
+        Permitted::new(passage, head, body, host, issued, self.0.worker)
     }
 
     /// A route with `auth = "api"`.
@@ -290,7 +289,8 @@ impl Gateway {
         let passage = authorize::path(&way, request, &presented, exchange)?;
         exchange.decision = Decision::Allowed;
         let Way { state, head, body, host, .. } = way;
-        self.onward(state, &passage, presented.issued_at(), (head, body, host), exchange).await
+        let permitted = Permitted::new(&passage, head, body, host, presented.issued_at(), self.0.worker);
+        forward::forward(state, permitted, exchange).await
     }
 
     /// A route with `auth = "public"`, or an endpoint of Pulp's that everybody may read.
@@ -300,21 +300,17 @@ impl Gateway {
         let permit = authz::permit_public(way.path_request()?);
         let passage = Passage::new(way.state, way.route, permit, &way.path)?;
         let Way { state, head, body, host, .. } = way;
-        self.onward(state, &passage, None, (head, body, host), exchange).await
-    }
-
-    /// To the upstream.
-    async fn onward(
-        &self,
-        state: &State,
-        passage: &Passage,
-        issued: Option<u64>,
-        (head, body, host): (request::Parts, Inbound, HeaderValue),
-        exchange: &mut Exchange,
-    ) -> Result<Response<ResponseBody>, Failure> {
-        let permitted = Permitted { passage, head, body, host, issued, worker: self.0.worker };
+        let permitted = Permitted::new(&passage, head, body, host, None, self.0.worker);
         forward::forward(state, permitted, exchange).await
     }
+}
+
+/// Makes the caller known to an upstream that has to know them.
+async fn introduce(state: &State, passage: &Passage, presented: &Presented) -> Result<(), Failure> {
+    if let Some(newcomers) = &passage.route.newcomers {
+        Box::pin(newcomers.introduce(presented.caller(), presented.service(state))).await?;
+    }
+    Ok(())
 }
 
 fn is_too_long(state: &State, head: &request::Parts) -> bool {

@@ -26,7 +26,7 @@ mod tests;
 mod tls;
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
@@ -145,7 +145,7 @@ impl Upstream {
     pub(crate) async fn send(
         &self,
         worker: usize,
-        request: Request<RequestBody>,
+        request: Box<Request<RequestBody>>,
         permit: Option<Permit>,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let progress = Arc::clone(request.body().progress());
@@ -190,16 +190,16 @@ impl Upstream {
         &self,
         endpoint: &Endpoint,
         worker: usize,
-        request: &mut Option<Request<RequestBody>>,
+        request: &mut Option<Box<Request<RequestBody>>>,
         progress: &Arc<Progress>,
     ) -> Result<(Response<Option<Incoming>>, Link), UpstreamError> {
         let metrics = &self.settings.metrics;
-        let is_safe = request.as_ref().is_some_and(repeatable);
+        let is_safe = request.as_ref().is_some_and(|request| repeatable(request));
         if let Some(link) = endpoint.kept(worker, !is_safe).await {
             metrics.connected(metrics::Link::Kept);
             match self.exchange(endpoint, link, request, progress).await? {
                 Exchange::Answered { response, link, again } => {
-                    *request = again.filter(repeatable);
+                    *request = again.filter(|request| repeatable(request));
                     return Ok((response, link));
                 }
                 Exchange::Unsent(unsent) => *request = Some(unsent),
@@ -216,7 +216,7 @@ impl Upstream {
         metrics.connected(metrics::Link::New);
         match self.exchange(endpoint, link, request, progress).await? {
             Exchange::Answered { response, link, again } => {
-                *request = again.filter(repeatable);
+                *request = again.filter(|request| repeatable(request));
                 Ok((response, link))
             }
             Exchange::Unsent(unsent) => {
@@ -224,7 +224,7 @@ impl Upstream {
                 Err(endpoint.refused(std::io::ErrorKind::ConnectionReset.into()))
             }
             Exchange::Unanswered { error, again } => {
-                *request = again.filter(repeatable);
+                *request = again.filter(|request| repeatable(request));
                 Err(broken(endpoint, error, progress))
             }
         }
@@ -246,13 +246,14 @@ impl Upstream {
         &self,
         endpoint: &Endpoint,
         mut link: Link,
-        request: &mut Option<Request<RequestBody>>,
+        request: &mut Option<Box<Request<RequestBody>>>,
         progress: &Progress,
     ) -> Result<Exchange, UpstreamError> {
         // There is one whenever something is to be sent.
         let Some(request) = request.take() else { return Err(self.nowhere()) };
         let mut alarm = std::mem::take(link.alarm());
-        let mut outcome = self.moving(|| endpoint.at(), progress, &mut alarm, link.exchange(request)).await;
+        let exchange = pin!(link.exchange(request));
+        let mut outcome = self.moving(|| endpoint.at(), progress, &mut alarm, exchange).await;
         if let Ok(Exchange::Answered { link, .. }) = &mut outcome {
             *link.alarm() = alarm;
         }
@@ -265,7 +266,7 @@ impl Upstream {
         progress: &Progress,
         awaited: impl Future<Output = T>,
     ) -> Result<T, UpstreamError> {
-        self.moving(|| self.anywhere(), progress, &mut Alarm::default(), awaited).await
+        self.moving(|| self.anywhere(), progress, &mut Alarm::default(), pin!(awaited)).await
     }
 
     async fn moving<T>(
@@ -273,10 +274,9 @@ impl Upstream {
         at: impl Fn() -> At,
         progress: &Progress,
         alarm: &mut Alarm,
-        awaited: impl Future<Output = T>,
+        mut awaited: Pin<&mut impl Future<Output = T>>,
     ) -> Result<T, UpstreamError> {
         let UpstreamSettings { body_idle_timeout, response_timeout, .. } = self.settings;
-        let mut awaited = pin!(awaited);
         if progress.is_done() {
             // There is only the answer to wait for.
             let deadline = progress.answer_due(response_timeout);

@@ -39,6 +39,9 @@ const LENT: usize = 2;
 #[derive(Debug)]
 pub(super) struct Connection {
     socket: Socket,
+    /// What is under way, as long as it may be sent once more, or something of it is still to be sent.
+    request: Option<Box<Request<RequestBody>>>,
+    method: Method,
     outgoing: Outgoing,
     reader: ResponseReader,
     /// Where more is read into.
@@ -54,6 +57,8 @@ impl Connection {
     pub(super) fn new(socket: Socket) -> Box<Self> {
         Box::new(Self {
             socket,
+            request: None,
+            method: Method::GET,
             outgoing: Outgoing::default(),
             reader: ResponseReader::default(),
             buffer: BytesMut::new(),
@@ -69,44 +74,42 @@ impl Connection {
     }
 
     /// Sends one request and waits for the head of its response.
-    pub(super) async fn exchange(mut self: Box<Self>, request: Request<RequestBody>) -> Exchange {
-        let (head, body) = request.into_parts();
-        self.outgoing.begin(&head, body);
-        let answer = poll_fn(|context| self.poll_answer(context, &head.method)).await;
-        let request = self.outgoing.untouched().map(|body| Request::from_parts(head, body));
-        match (answer, request) {
-            (Ok(response), again) => Exchange::Answered { response, link: Link::Http1(self), again },
-            (Err(_), Some(request)) if self.outgoing.is_unsent() => Exchange::Unsent(request),
-            (Err(error), again) => Exchange::Unanswered { error, again },
+    pub(super) async fn exchange(mut self: Box<Self>, request: Box<Request<RequestBody>>) -> Exchange {
+        self.outgoing.begin(&request);
+        self.method.clone_from(request.method());
+        self.request = Some(request);
+        let answer = poll_fn(|context| self.poll_answer(context)).await;
+        match answer {
+            Ok(response) => {
+                // With a body, it goes on.
+                let again = self.request.take_if(|_| self.outgoing.has_no_body());
+                Exchange::Answered { response, link: Link::Http1(self), again }
+            }
+            Err(error) => match self.request.take_if(|_| self.outgoing.is_untouched()) {
+                Some(request) if self.outgoing.is_unsent() => Exchange::Unsent(request),
+                again => Exchange::Unanswered { error, again },
+            },
         }
     }
 
-    fn poll_answer(
-        &mut self,
-        context: &mut Context<'_>,
-        method: &Method,
-    ) -> Poll<Result<Response<Option<Incoming>>, LinkError>> {
+    fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<Result<Response<Option<Incoming>>, LinkError>> {
         let is_begun = !self.outgoing.is_unsent();
         if is_begun {
             // An answer may come before all has been sent, and is worth more than the rest.
-            let answer = self.poll_head(context, method);
+            let answer = self.poll_head(context);
             if answer.is_ready() {
                 return answer;
             }
         }
-        if let Poll::Ready(Err(error)) = self.outgoing.poll(context, &mut self.socket) {
+        if let Poll::Ready(Err(error)) = self.poll_send(context) {
             return Poll::Ready(Err(error));
         }
-        if is_begun { Poll::Pending } else { self.poll_head(context, method) }
+        if is_begun { Poll::Pending } else { self.poll_head(context) }
     }
 
-    fn poll_head(
-        &mut self,
-        context: &mut Context<'_>,
-        method: &Method,
-    ) -> Poll<Result<Response<Option<Incoming>>, LinkError>> {
+    fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<Response<Option<Incoming>>, LinkError>> {
         loop {
-            if let Some(response) = self.reader.head(method).map_err(LinkError::NoHttp)? {
+            if let Some(response) = self.reader.head(&self.method).map_err(LinkError::NoHttp)? {
                 return Poll::Ready(Ok(response.map(|()| None)));
             }
             if ready!(self.poll_read(context)).map_err(LinkError::Io)? == 0 {
@@ -117,7 +120,7 @@ impl Connection {
 
     /// The next piece of the answer's body, or its end. What is left of the request is sent meanwhile.
     pub(super) fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
-        if let Poll::Ready(Err(error)) = self.outgoing.poll(context, &mut self.socket) {
+        if let Poll::Ready(Err(error)) = self.poll_send(context) {
             return Poll::Ready(Some(Err(error.into())));
         }
         loop {
@@ -137,7 +140,12 @@ impl Connection {
 
     /// Sends what is left of the request, and is never ready before that is done or cannot be.
     pub(super) fn poll_sending(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.outgoing.poll(context, &mut self.socket).map(drop)
+        self.poll_send(context).map(drop)
+    }
+
+    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        let body = self.request.as_mut().map(|request| request.body_mut());
+        self.outgoing.poll(context, &mut self.socket, body)
     }
 
     /// Whether all of the answer has been taken.
@@ -157,6 +165,7 @@ impl Connection {
 
     /// Gives back the memory that only a long body needs.
     pub(super) fn rest(&mut self) {
+        self.request = None;
         if self.read_at_once > LEAST_READ {
             self.read_at_once = LEAST_READ;
             self.buffer = BytesMut::new();

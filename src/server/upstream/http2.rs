@@ -187,9 +187,9 @@ impl Stream {
     }
 
     /// Sends one request and waits for the head of its response.
-    pub(super) async fn exchange(mut self, request: Request<RequestBody>) -> Exchange {
-        let again = request.body().is_end_stream().then(|| copy(&request));
-        let (mut head, body) = request.into_parts();
+    pub(super) async fn exchange(mut self, request: Box<Request<RequestBody>>) -> Exchange {
+        let again = request.body().is_end_stream().then(|| Box::new(copy(&request)));
+        let (mut head, body) = (*request).into_parts();
         let (path, host) = (std::mem::take(&mut head.uri), head.headers.remove(HOST));
         head.uri = absolute(&path, host.as_ref(), &self.connection);
         head.version = Version::HTTP_2;
@@ -214,7 +214,7 @@ impl Stream {
         if let Some(host) = host {
             head.headers.insert(HOST, host);
         }
-        Exchange::Unsent(Request::from_parts(head, body.inner))
+        Exchange::Unsent(Box::new(Request::from_parts(head, body.inner)))
     }
 }
 

@@ -26,24 +26,25 @@ pub(super) enum Exchange {
         response: Response<Option<Incoming>>,
         link: Link,
         /// The request, if it can be sent once more as it was.
-        again: Option<Request<RequestBody>>,
+        again: Option<Box<Request<RequestBody>>>,
     },
     /// Nothing of the request was written; here it is again.
-    Unsent(Request<RequestBody>),
+    Unsent(Box<Request<RequestBody>>),
     /// The connection ended, or failed, before the head of the response.
     Unanswered {
         error: LinkError,
         /// The request, if it can be sent once more as it was.
-        again: Option<Request<RequestBody>>,
+        again: Option<Box<Request<RequestBody>>>,
     },
 }
 
 impl Link {
     /// Sends one request and waits for the head of its response.
-    pub(super) async fn exchange(self, request: Request<RequestBody>) -> Exchange {
+    pub(super) async fn exchange(self, request: Box<Request<RequestBody>>) -> Exchange {
         match self {
             Self::Http1(connection) => connection.exchange(request).await,
-            Self::Http2(stream) => stream.exchange(request).await,
+            // Of a place of its own, so that most requests do not carry along what only some need.
+            Self::Http2(stream) => Box::pin(stream.exchange(request)).await,
         }
     }
 

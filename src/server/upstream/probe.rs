@@ -105,7 +105,7 @@ impl Upstream {
     /// Asks over a connection of its own. Any answer that is no server error will do: a registry that wants credentials is alive.
     async fn probe(&self, endpoint: &Endpoint) -> Result<(), String> {
         let progress = Arc::new(Progress::new());
-        let mut request = Request::new(RequestBody::empty(Arc::clone(&progress)));
+        let mut request = Box::new(Request::new(RequestBody::empty(Arc::clone(&progress))));
         *request.uri_mut() = self.settings.health.path.parse().unwrap_or(Uri::from_static("/"));
         let headers = request.headers_mut();
         let host = HeaderValue::from_str(endpoint.authority());

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 
 use super::content::Content;
 use super::reader::ReadError;
@@ -25,9 +25,9 @@ pub(super) enum Framing {
 }
 
 /// Writes the head of a request, up to its empty line.
-pub(super) fn write(out: &mut BytesMut, head: &request::Parts, framing: Framing) {
-    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-    out.extend_from_slice(head.method.as_str().as_bytes());
+pub(super) fn write<B>(out: &mut BytesMut, request: &Request<B>, framing: Framing) {
+    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+    out.extend_from_slice(request.method().as_str().as_bytes());
     out.extend_from_slice(b" ");
     out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
@@ -35,7 +35,7 @@ pub(super) fn write(out: &mut BytesMut, head: &request::Parts, framing: Framing)
         Framing::Nothing => *name == TRANSFER_ENCODING,
         Framing::Length(_) | Framing::Chunks => *name == TRANSFER_ENCODING || *name == CONTENT_LENGTH,
     };
-    for (name, value) in head.headers.iter().filter(|(name, _)| !is_own(name)) {
+    for (name, value) in request.headers().iter().filter(|(name, _)| !is_own(name)) {
         out.extend_from_slice(name.as_str().as_bytes());
         out.extend_from_slice(b": ");
         out.extend_from_slice(value.as_bytes());

@@ -8,7 +8,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::request;
+use http::Request;
 use http_body::Body as _;
 use tokio::io::AsyncWrite as _;
 
@@ -33,8 +33,8 @@ pub(super) struct Outgoing {
     piece: Bytes,
     /// What ends a chunk.
     end: &'static [u8],
-    /// The rest of the body.
-    body: Option<RequestBody>,
+    /// Whether there is more of the body.
+    more: bool,
     framing: Framing,
     /// Whether nothing of the body was asked for.
     is_untouched: bool,
@@ -59,7 +59,7 @@ impl Default for Outgoing {
             front: BytesMut::new(),
             piece: Bytes::new(),
             end: b"",
-            body: None,
+            more: false,
             framing: Framing::Nothing,
             is_untouched: true,
             is_unsent: true,
@@ -70,22 +70,27 @@ impl Default for Outgoing {
 
 impl Outgoing {
     /// Begins a request.
-    pub(super) fn begin(&mut self, head: &request::Parts, body: RequestBody) {
+    pub(super) fn begin(&mut self, request: &Request<RequestBody>) {
+        let body = request.body();
         self.framing = match body.size_hint().exact() {
             _ if body.is_end_stream() => Framing::Nothing,
             Some(length) => Framing::Length(length),
             None => Framing::Chunks,
         };
         self.front.clear();
-        head::write(&mut self.front, head, self.framing);
-        self.body = Some(body);
+        head::write(&mut self.front, request, self.framing);
+        self.more = self.framing != Framing::Nothing;
         (self.is_untouched, self.is_unsent, self.state) = (true, true, State::Open);
     }
 
-    /// The body of a request that can be sent once more as it was.
-    pub(super) fn untouched(&mut self) -> Option<RequestBody> {
-        let may = self.is_untouched && (self.framing == Framing::Nothing || self.is_unsent);
-        self.body.take_if(|_| may)
+    /// Whether the request can be sent once more as it was.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.is_untouched && (self.has_no_body() || self.is_unsent)
+    }
+
+    /// Whether its head is all of it.
+    pub(super) fn has_no_body(&self) -> bool {
+        self.framing == Framing::Nothing
     }
 
     /// Whether nothing of it was written.
@@ -98,13 +103,18 @@ impl Outgoing {
         self.state == State::Sent
     }
 
-    /// Writes what can be written. Ready when all of it was, when the peer takes no more, or with the reason why there will not be
-    /// all of it.
-    pub(super) fn poll(&mut self, context: &mut Context<'_>, socket: &mut Socket) -> Poll<Result<(), LinkError>> {
+    /// Writes what can be written; `body` is that of the request. Ready when all of it was, when the peer takes no more, or with the
+    /// reason why there will not be all of it.
+    pub(super) fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        socket: &mut Socket,
+        body: Option<&mut RequestBody>,
+    ) -> Poll<Result<(), LinkError>> {
         if self.state != State::Open {
             return Poll::Ready(Ok(()));
         }
-        self.state = match ready!(self.write_all(context, socket)) {
+        self.state = match ready!(self.write_all(context, socket, body)) {
             Ok(()) => State::Sent,
             Err(LinkError::Io(error)) if is_closed(&error) => State::Refused,
             Err(error) => return Poll::Ready(Err(error)),
@@ -112,7 +122,12 @@ impl Outgoing {
         Poll::Ready(Ok(()))
     }
 
-    fn write_all(&mut self, context: &mut Context<'_>, socket: &mut Socket) -> Poll<Result<(), LinkError>> {
+    fn write_all(
+        &mut self,
+        context: &mut Context<'_>,
+        socket: &mut Socket,
+        mut body: Option<&mut RequestBody>,
+    ) -> Poll<Result<(), LinkError>> {
         let mut in_turn = 0;
         loop {
             if in_turn >= TURN {
@@ -121,7 +136,7 @@ impl Outgoing {
                 return Poll::Pending;
             }
             // What comes of the body at once goes with what stands before it.
-            let is_whole = self.poll_body(context)?.is_ready();
+            let is_whole = self.poll_body(context, body.as_deref_mut())?.is_ready();
             if self.is_written() {
                 ready!(Pin::new(&mut *socket).poll_flush(context)).map_err(LinkError::Io)?;
                 return if is_whole { Poll::Ready(Ok(())) } else { Poll::Pending };
@@ -162,12 +177,12 @@ impl Outgoing {
     }
 
     /// Takes the next piece, once the one before has been written. Ready when there is nothing more to take.
-    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
-        if self.framing == Framing::Nothing || self.body.is_none() {
+    fn poll_body(&mut self, context: &mut Context<'_>, body: Option<&mut RequestBody>) -> Poll<Result<(), LinkError>> {
+        if !self.more {
             return Poll::Ready(Ok(()));
         }
-        while self.piece.is_empty() && self.end.is_empty() {
-            let Some(body) = &mut self.body else { break };
+        let Some(body) = body else { return Poll::Ready(Err(LinkError::Length)) };
+        while self.more && self.piece.is_empty() && self.end.is_empty() {
             self.is_untouched = false;
             let data = match ready!(Pin::new(&mut *body).poll_frame(context)) {
                 None => None,
@@ -175,13 +190,10 @@ impl Outgoing {
                 Some(Ok(frame)) => Some(frame.into_data().unwrap_or_default()),
                 Some(Err(error)) => return Poll::Ready(Err(LinkError::Request(error))),
             };
-            let is_last = data.is_none() || body.is_end_stream();
-            self.put(data.unwrap_or_default(), is_last)?;
-            if is_last {
-                self.body = None;
-            }
+            self.more = data.is_some() && !body.is_end_stream();
+            self.put(data.unwrap_or_default(), !self.more)?;
         }
-        if self.body.is_none() { Poll::Ready(Ok(())) } else { Poll::Pending }
+        if self.more { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 
     fn put(&mut self, data: Bytes, is_last: bool) -> Result<(), LinkError> {
