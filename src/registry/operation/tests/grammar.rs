@@ -52,7 +52,8 @@ fn tail(kind: Tail, text: &str) -> bool {
         Tail::TagOrDigest => {
             digest || !text.is_empty() && text.len() <= 128 && !text.starts_with(['.', '-']) && all("._-")
         }
-        Tail::Session => !text.is_empty() && all("-._~=:"),
+        // A dot segment is no name of anything (RFC 3986, section 5.2.4).
+        Tail::Session => !matches!(text, "" | "." | "..") && all("-._~=:"),
     }
 }
 
