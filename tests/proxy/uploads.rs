@@ -327,6 +327,30 @@ fn an_early_success_counts_only_with_the_verdict() {
 }
 
 #[test]
+fn what_does_not_fit_never_ends_whatever_was_answered_before() {
+    let (sent, received) = channel();
+    let site = Site::with(&BOTH, move |_, wire| {
+        wire.chunk();
+        wire.send("HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n");
+        sent.send(wire.read_to_end().0).unwrap();
+        Then::Close
+    });
+    for leaves in [false, true] {
+        let (mut client, _) = in_two_pieces(&site, "the content of a blot");
+        // Time for the answer to come first; whatever comes first, this holds.
+        crate::support::pause(Duration::from_millis(100));
+        if leaves {
+            client.leave(false);
+        } else {
+            client.send("0\r\n\r\n");
+            assert_eq!(client.reply().0.status(), 400);
+        }
+        let rest = received.recv_timeout(LIMIT).unwrap();
+        assert!(!String::from_utf8_lossy(&rest).contains("0\r\n\r\n"), "leaves {leaves}: {rest:?}");
+    }
+}
+
+#[test]
 fn a_success_without_the_body_is_none() {
     let setup = Setup { server: "workers = 1\nbody_idle_timeout = \"500ms\"", ..BOTH };
     let site = Site::with(&setup, |_, wire| {

@@ -145,7 +145,12 @@ impl Connection {
 
     fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         let body = self.request.as_mut().map(|request| request.body_mut());
-        self.outgoing.poll(context, &mut self.socket, body)
+        let sent = self.outgoing.poll(context, &mut self.socket, body);
+        if matches!(sent, Poll::Ready(Err(_))) && !self.outgoing.is_untouched() {
+            // Whoever waits for its end hears that there is none.
+            self.request = None;
+        }
+        sent
     }
 
     /// Whether all of the answer has been taken.

@@ -51,6 +51,8 @@ enum State {
     Sent,
     /// The peer takes no more.
     Refused,
+    /// There will not be all of it.
+    Broken,
 }
 
 impl Default for Outgoing {
@@ -117,7 +119,11 @@ impl Outgoing {
         self.state = match ready!(self.write_all(context, socket, body)) {
             Ok(()) => State::Sent,
             Err(LinkError::Io(error)) if is_closed(&error) => State::Refused,
-            Err(error) => return Poll::Ready(Err(error)),
+            Err(error) => {
+                // Whoever polls it all the same must not end what has broken off.
+                self.state = State::Broken;
+                return Poll::Ready(Err(error));
+            }
         };
         Poll::Ready(Ok(()))
     }
