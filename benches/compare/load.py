@@ -1,6 +1,7 @@
 """What the clients do, and how it went."""
 
 import base64
+import json
 import os
 import pathlib
 import re
@@ -111,12 +112,12 @@ def answer(connection):
 
 
 def exchange(connection, request):
-    """A small request and its whole answer."""
+    """A small request and its whole answer: status and body."""
     connection.sendall(request)
     status, length, body = answer(connection)
     while len(body) < length:
         body += connection.recv(65536)
-    return status
+    return status, body
 
 
 def download(port, authorization, times):
@@ -153,6 +154,14 @@ def upload(port, authorization, times, blob):
     return total
 
 
+def issue_tokens(port, authorization, path, count):
+    """So many tokens, all of them different."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        request = head("GET", path, port, authorization)
+        answers = (exchange(connection, request) for _ in range(count))
+        return [json.loads(body)["token"] for _, body in answers]
+
+
 def idle_connections(port, authorization, count, tls=False):
     """Connections that have had one request each. From several addresses, since each may have so many only."""
     context = None
@@ -168,7 +177,7 @@ def idle_connections(port, authorization, count, tls=False):
         )
         connection = context.wrap_socket(plain) if context else plain
         connections.append(connection)
-        status = exchange(connection, request)
+        status, _ = exchange(connection, request)
         if status != 200:
             raise Failed(f"{status} on connection {number}")
     return connections
@@ -177,5 +186,5 @@ def idle_connections(port, authorization, count, tls=False):
 def log_in(port, authorization, path):
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         begun = time.perf_counter()
-        status = exchange(connection, head("GET", path, port, authorization))
+        status, _ = exchange(connection, head("GET", path, port, authorization))
         return status, time.perf_counter() - begun
