@@ -78,7 +78,8 @@ fn early(status: &'static str, way: Way) -> Site {
     let setup = Setup { server: "workers = 1\nbody_idle_timeout = \"2s\"", ..SETUP };
     Site::with(&setup, move |_, wire| {
         let _ = wire.up_to(1);
-        wire.send(format!("HTTP/1.1 {status}\r\ncontent-length: 5\r\nx-early: 1\r\n\r\nearly"));
+        // Whatever it does, another request would not be answered over this connection.
+        wire.send(format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 5\r\nx-early: 1\r\n\r\nearly"));
         match way {
             Way::Reset => {}
             Way::Linger => {
