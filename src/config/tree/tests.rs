@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use toml::de::{DeTable, DeValue};
 
 use super::super::source::Span;
-use super::{MANY, PIECE, Table, Value, build, parse};
+use super::build::{PIECE, build};
+use super::{MANY, Table, Value, parse};
 
 /// A tree as text: all that is known of it, in the order of keys.
 fn ours(table: &Table<'_>) -> String {
