@@ -24,8 +24,8 @@ use super::channel::Channel;
 use super::{ConnectionSettings, DEFAULT_MAX_HEADERS, End, Inbound};
 use crate::server::shutdown::ShutdownWatch;
 
-/// The most that hyper buffers of a connection in each direction. Its own default of 400 KiB is more than a fast transfer needs.
-const MAX_BUFFER: usize = 128 * 1024;
+/// The most that hyper buffers of a connection in each direction: what is read at once of an upload is what costs least.
+const MAX_BUFFER: usize = 512 * 1024;
 
 /// Answers requests until there are no more to come. The head of the first must have come by `first_head`.
 ///
