@@ -51,7 +51,8 @@ pub(crate) async fn user(
         return Ok(subject);
     }
     let verdict = state.chain.authenticate(user, password);
-    judged(state, door, (Kind::User, user), password, client, verdict).await
+    // Seldom gone through, and large: apart, so that not everything that may lead here is as large.
+    Box::pin(judged(state, door, (Kind::User, user), password, client, verdict)).await
 }
 
 /// Who is the OAuth2 client of this name and secret? They are shown at the token endpoint alone.
@@ -60,7 +61,7 @@ pub(crate) async fn client(state: &State, id: &str, secret: &Secret, client: Ori
         return Ok(subject);
     }
     let verdict = state.chain.authenticate_client(id, secret);
-    judged(state, Door::Token, (Kind::Client, id), secret, client, verdict).await
+    Box::pin(judged(state, Door::Token, (Kind::Client, id), secret, client, verdict)).await
 }
 
 /// An API key is not known. A right one is never refused: looking it up costs nothing, and nobody guesses one.

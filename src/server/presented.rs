@@ -117,7 +117,7 @@ async fn identify(
             if let Some(verdict) = named_key(state, auth, &user, &password) {
                 of_key(state, verdict, exchange)?
             } else {
-                let verdict = Box::pin(login::user(state, Door::Request, &user, &password, exchange.peer.client)).await;
+                let verdict = login::user(state, Door::Request, &user, &password, exchange.peer.client).await;
                 exchange.claimed = Some(user);
                 let subject = verdict.map_err(|closed| closed.into_failure(wrong))?;
                 Presented::Password(Caller::Known(subject))

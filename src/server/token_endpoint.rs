@@ -175,33 +175,40 @@ fn issue(
         TokenKind::Registry => access.iter().map(|scope| scope.to_string()).collect::<Vec<_>>().join(" "),
         TokenKind::Api(scopes) => scopes.to_string(),
     });
-    let token = issued.token.expose();
-    let answer = Answer {
-        token,
-        access_token: token,
+    let terms = Terms {
         expires_in: issued.expires_in,
         issued_at: &rfc3339(issued.issued_at),
         token_type: tells_scope.then_some("Bearer"),
         scope: scope.as_deref(),
     };
-    let mut body = Vec::with_capacity(2 * token.len() + 256);
-    serde_json::to_writer(&mut body, &answer).map_err(|_| Failure::Signing)?;
-    let mut response = respond::json(StatusCode::OK, body);
+    let mut response = respond::json(StatusCode::OK, answer_body(issued.token.expose(), &terms)?);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok((response, Granted { service: service.to_owned(), token_id: issued.jti, what }))
 }
 
-/// What a client is answered: by its `token` in the words of distribution, by the rest in those of RFC 6749, section 5.1.
+/// What a client is told with its token.
 #[derive(Serialize)]
-struct Answer<'a> {
-    token: &'a str,
-    access_token: &'a str,
+struct Terms<'a> {
     expires_in: u64,
     issued_at: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     token_type: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<&'a str>,
+}
+
+/// What a client is answered: a token as `token` in the words of distribution, and as `access_token` in those of RFC 6749, section 5.1.
+/// It is letters, digits, `-`, `_` and `.`, nothing that has to be looked for byte by byte to escape it.
+fn answer_body(token: &str, terms: &Terms<'_>) -> Result<Vec<u8>, Failure> {
+    let mut body = Vec::with_capacity(2 * token.len() + 256);
+    for part in [r#"{"token":""#, token, r#"","access_token":""#, token, "\""] {
+        body.extend_from_slice(part.as_bytes());
+    }
+    let terms_begin = body.len();
+    serde_json::to_writer(&mut body, terms).map_err(|_| Failure::Signing)?;
+    // They are an object of their own, and not an empty one.
+    body[terms_begin] = b',';
+    Ok(body)
 }
 
 /// Exact RFC 3339 in UTC: Go clients refuse anything else.
@@ -215,7 +222,22 @@ fn rfc3339(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::rfc3339;
+    use serde_json::{Value, json};
+
+    use super::{Terms, answer_body, rfc3339};
+
+    #[test]
+    fn an_answer_is_one_object() {
+        let terms = |token_type, scope| Terms { expires_in: 300, issued_at: "2015-03-05T17:02:02Z", token_type, scope };
+        let read = |terms| serde_json::from_slice::<Value>(&answer_body("a.b-_.c", &terms).unwrap()).unwrap();
+        let mut expected = json!({
+            "token": "a.b-_.c", "access_token": "a.b-_.c", "expires_in": 300, "issued_at": "2015-03-05T17:02:02Z",
+        });
+        assert_eq!(read(terms(None, None)), expected);
+        expected["token_type"] = json!("Bearer");
+        expected["scope"] = json!("repository:a\"b:pull");
+        assert_eq!(read(terms(Some("Bearer"), Some("repository:a\"b:pull"))), expected);
+    }
 
     #[test]
     fn issued_at_is_what_go_parses() {
