@@ -3,21 +3,23 @@
 //! A hash takes as long as a thousand other requests. So that those do not wait for it where there is one processor, it is computed in a
 //! thread of its own that has what others leave over.
 
+mod computation;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 
 use aws_lc_rs::{hmac, rand};
 use quick_cache::sync::Cache;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 
+use self::computation::{Computation, PATIENCE};
 use super::password::{Cost, PasswordHash};
 use crate::secret::Secret;
 
 /// Passwords of which is remembered that they were right.
 const KNOWN: usize = 20_000;
 
-/// How much nicer than others threads are that compute hashes of passwords which were right before: where everybody is busy, a fourth of a processor is
+/// How much nicer than others threads are that compute hashes of passwords which were right before: where nothing is left over, a fourth of a processor is
 /// theirs.
 const NICENESS_OF_KNOWN: i32 = 5;
 /// The same of all others: a tenth.
@@ -31,6 +33,9 @@ const NICENESS_OF_STRANGERS: i32 = 10;
 pub struct Hasher {
     strangers: Lane,
     known: Lane,
+    /// One permit for each thread that lives on what others leave over. One that was overtaken keeps its own until it has ended: those that come
+    /// meanwhile begin with a share, so that the slow ones do not become more and more.
+    leftovers: Arc<Semaphore>,
     right: Right,
     done: Arc<AtomicU64>,
 }
@@ -102,7 +107,9 @@ impl Hasher {
     pub fn new(at_once: usize, waiting: usize) -> Self {
         let lane = |niceness| Lane::new(at_once, waiting, niceness);
         let (strangers, known) = (lane(NICENESS_OF_STRANGERS), lane(NICENESS_OF_KNOWN));
-        Self { strangers, known, right: Right::new(), done: Arc::default() }
+        let places = strangers.running.available_permits() + known.running.available_permits();
+        let leftovers = Arc::new(Semaphore::new(places));
+        Self { strangers, known, leftovers, right: Right::new(), done: Arc::default() }
     }
 
     /// Whether `password` is the one behind `hash`.
@@ -132,24 +139,13 @@ impl Hasher {
     async fn run<T: Send + 'static>(
         &self,
         lane: &Lane,
-        work: impl FnOnce() -> T + Send + 'static,
+        work: impl Fn() -> T + Send + Sync + 'static,
     ) -> Result<T, HashingError> {
         let admitted = Arc::clone(&lane.admitted).try_acquire_owned().map_err(|_| HashingError::Busy)?;
         let running = Arc::clone(&lane.running).acquire_owned().await.map_err(|_| HashingError::Broken)?;
-        let (done, niceness) = (Arc::clone(&self.done), lane.niceness);
-        let (sender, result) = oneshot::channel();
-        // The permits travel with the work: a client that goes away does not make room for more than the bound.
-        let work = move || {
-            // Where it is not allowed, it takes its share as any other.
-            let _ = rustix::process::nice(niceness);
-            let result = work();
-            done.fetch_add(1, Ordering::Relaxed);
-            drop((running, admitted));
-            // Nobody may wait for it any more.
-            let _ = sender.send(result);
-        };
-        // Its priority is the thread's for good, so that it does nothing else afterwards.
-        thread::Builder::new().name("password".to_owned()).spawn(work).map_err(|_| HashingError::Broken)?;
+        let (computation, result) = Computation::new(work, lane.niceness, [running, admitted], &self.done);
+        let place = Arc::clone(&self.leftovers).try_acquire_owned().ok();
+        computation.begin(place, PATIENCE).map_err(|_| HashingError::Broken)?;
         result.await.map_err(|_| HashingError::Broken)
     }
 
@@ -170,10 +166,11 @@ mod tests {
     use crate::secret::Secret;
 
     #[tokio::test]
-    async fn a_hash_gives_way_to_everything_else() {
+    async fn where_nothing_is_left_over_known_passwords_have_a_greater_share() {
         let hasher = Hasher::new(1, 1);
         let niceness = || rustix::process::getpriority_process(None).unwrap();
         let before = niceness();
+        let _leftovers = hasher.leftovers.try_acquire_many(2).unwrap();
         for (lane, nicer) in [(&hasher.known, 5), (&hasher.strangers, 10)] {
             // There is no more than 19.
             assert_eq!(hasher.run(lane, niceness).await, Ok((before + nicer).min(19)));
