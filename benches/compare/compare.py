@@ -12,10 +12,7 @@ import sys
 from machine import OTHER_CORE, PROXY_CORE, Failed, explained, work_directory
 from peers import Site
 from report import table, write_markdown
-from rows import ROWS, Bench
-
-# More than any of the proxies verifies in a second on one core: no token of a measurement is met twice.
-TOKENS_A_SECOND = 25_000
+from rows import ROWS, TOKENS_A_SECOND, Bench
 
 
 def arguments():

@@ -120,38 +120,33 @@ def exchange(connection, request):
     return status, body
 
 
-def download(port, authorization, times):
+def download(port, authorization):
+    """The bytes of a blob that came."""
     buffer = bytearray(1 << 20)
-    total = 0
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
-        for _ in range(times):
-            connection.sendall(head("GET", BLOB, port, authorization))
-            status, length, body = answer(connection)
-            got = len(body)
-            while got < length:
-                more = connection.recv_into(buffer)
-                if more == 0:
-                    break
-                got += more
-            if status != 200 or got != length:
-                raise Failed(f"a download ended with {status} after {got} of {length} bytes")
-            total += got
-    return total
+        connection.sendall(head("GET", BLOB, port, authorization))
+        status, length, body = answer(connection)
+        got = len(body)
+        while got < length:
+            more = connection.recv_into(buffer)
+            if more == 0:
+                break
+            got += more
+        if status != 200 or got != length:
+            raise Failed(f"a download ended with {status} after {got} of {length} bytes")
+    return got
 
 
-def upload(port, authorization, times, blob):
-    total = 0
+def upload(port, authorization, blob):
+    """The bytes of a blob that went."""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection, open(blob, "rb") as file:
         length = os.fstat(file.fileno()).st_size
-        for _ in range(times):
-            connection.sendall(head("PUT", UPLOAD, port, authorization, length))
-            file.seek(0)
-            connection.sendfile(file)
-            status, *_ = answer(connection)
-            if status not in (201, 204):
-                raise Failed(f"an upload ended with {status}")
-            total += length
-    return total
+        connection.sendall(head("PUT", UPLOAD, port, authorization, length))
+        connection.sendfile(file)
+        status, *_ = answer(connection)
+        if status not in (201, 204):
+            raise Failed(f"an upload ended with {status}")
+    return length
 
 
 def issue_tokens(port, authorization, path, count):

@@ -37,7 +37,6 @@ class Site:
         self.token = self.dir.joinpath("token").read_text()
         self.token_of_many = self.dir.joinpath("token-of-many").read_text()
         self.tokens = self.dir / "tokens"
-        self.token_count = tokens
         self.hash = self._hash_password()
         self.upstream_port = free_port()
         self.upstream = None
@@ -156,7 +155,8 @@ class Site:
             audit=f'{{ file = "{self.dir}/tidegate-audit.log" }}' if audit else '"off"',
             limits=limits,
         )
-        path = self._write("tidegate.toml", text + users)
+        # Two of them run side by side, and each follows its file.
+        path = self._write(f"tidegate-{port}.toml", text + users)
         path.chmod(0o600)
         for log in self.dir.glob("tidegate-*.log"):
             log.unlink()
@@ -178,9 +178,3 @@ class Proxy:
 
     def __exit__(self, *error):
         self.process.__exit__(*error)
-
-    def cpu_of(self, work):
-        """CPU seconds of the proxy for each of the things that `work` counts."""
-        before = self.process.cpu()
-        count = work()
-        return (self.process.cpu() - before) / count

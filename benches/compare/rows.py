@@ -18,9 +18,20 @@ KIB, MIB = 1024, 1 << 20
 # limits were set.
 DISTRIBUTION_TOKENS = 7
 MANY = 100_000
+# More than any of the proxies verifies in a second on one core: no token of a measurement is met twice.
+TOKENS_A_SECOND = 25_000
 # More than are used in a second, and fewer than the gateway recognizes.
 OWN_TOKENS = 19_000
+# The turn before those that count.
+WARM_UP = -1
 MANY_MANIFEST = "/v2/space-50000/app/manifests/latest"
+
+
+class Asked:
+    """A proxy that `start()` makes, and what it is asked: `work(proxy, turn)`, about a second, counts what was done."""
+
+    def __init__(self, start, work):
+        self.start, self.work = start, work
 
 
 class Bench:
@@ -28,31 +39,39 @@ class Bench:
 
     def __init__(self, site, rounds, seconds, quick):
         self.site, self.rounds, self.seconds, self.quick = site, rounds, seconds, quick
-        self.warm_up = 1
 
-    def measure(self, start, work):
-        """CPU of a fresh proxy, with a fresh upstream, for each of the things that `work(proxy, seconds)` counts."""
-        with self.site.start_upstream(), start() as proxy:
-            work(proxy, self.warm_up)
-            return proxy.cpu_of(lambda: work(proxy, self.seconds))
+    def costs(self, *asked, turns=None):
+        """CPU of each proxy for each of the things that are counted. All are started anew, with an upstream.
 
-    def pairs(self, ours, peers):
-        """For each peer our numbers and its own, each taken right after the other; who comes first alternates."""
-        results = {name: ([], []) for name in peers}
+        They take turns, so that what else the machine does meets all of them.
+        """
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self.site.start_upstream())
+            proxies = [stack.enter_context(one.start()) for one in asked]
+            for one, proxy in zip(asked, proxies):
+                one.work(proxy, WARM_UP)
+            before = [proxy.process.cpu() for proxy in proxies]
+            counts = [0] * len(asked)
+            places = list(range(len(asked)))
+            for turn in range(turns or self.seconds):
+                for place in places:
+                    counts[place] += asked[place].work(proxies[place], turn)
+                places.reverse()
+            return [(proxy.process.cpu() - begun) / count for proxy, begun, count in zip(proxies, before, counts)]
+
+    def compared(self, row, what, unit, ours, peers, turns=None):
+        """Our numbers beside those of `peers`: name, what it is asked, and the most that our number may be of its."""
+        results = {name: ([], []) for name, _, _ in peers}
         for number in range(self.rounds):
-            for place, (name, theirs) in enumerate(peers.items()):
-                if (number + place) % 2:
-                    their, our = twice_at_most(theirs), twice_at_most(ours)
-                else:
-                    our, their = twice_at_most(ours), twice_at_most(theirs)
+            for place, (name, theirs, _) in enumerate(peers):
+                first, second = (theirs, ours) if (number + place) % 2 else (ours, theirs)
+                costs = twice_at_most(lambda: self.costs(first, second, turns=turns))
+                our, their = costs if first is ours else reversed(costs)
                 results[name][0].append(our)
                 results[name][1].append(their)
-        return results
-
-    def compared(self, row, what, unit, ours, peers):
-        """`peers`: name, how it is measured, and the most that our number may be of its."""
-        results = self.pairs(ours, {name: theirs for name, theirs, _ in peers})
-        return [Line(row, what, unit, *_split(results[name], name), at_most=most) for name, _, most in peers]
+        return [
+            Line(row, what, unit, results[name][0], name, results[name][1], at_most=most) for name, _, most in peers
+        ]
 
 
 def twice_at_most(measured):
@@ -64,20 +83,15 @@ def twice_at_most(measured):
         return measured()
 
 
-def _split(result, name):
-    ours, theirs = result
-    return ours, name, theirs
-
-
 def small_get(bench):
     """CPU of a small GET with a token that is known."""
     site, token = bench.site, bearer(bench.site.token)
 
-    def get(proxy, seconds):
-        return wrk(proxy.port, seconds=seconds, authorization=token)
+    def get(proxy, _):
+        return wrk(proxy.port, seconds=1, authorization=token)
 
     def of(start, **options):
-        return lambda: bench.measure(lambda: start(**options), get)
+        return Asked(lambda: start(**options), get)
 
     return bench.compared(
         "get",
@@ -101,37 +115,37 @@ def fresh_token(bench):
     """The same, each request with another token."""
     site = bench.site
 
-    def get(proxy, seconds):
-        first = 0 if seconds == bench.warm_up else site.token_count // 4
-        return wrk(proxy.port, seconds=seconds, tokens=site.tokens, first=first)
+    def get(proxy, turn):
+        first = (turn - WARM_UP) * TOKENS_A_SECOND
+        return wrk(proxy.port, seconds=1, tokens=site.tokens, first=first)
 
-    def get_with_own(proxy, seconds):
-        """With tokens that the gateway has issued itself, which is what the warm-up is. More than a second would take more of them."""
+    def get_with_own(proxy, turn):
+        """With tokens that the gateway has issued itself, which is what the warm-up is."""
         own = site.dir / "own-tokens"
-        if seconds == bench.warm_up:
+        if turn == WARM_UP:
             own.write_text("\n".join(load.issue_tokens(proxy.port, BASIC, TOKEN_PATH, OWN_TOKENS)) + "\n")
             return OWN_TOKENS
         return wrk(proxy.port, seconds=1, tokens=own)
 
-    def haproxy():
-        return bench.measure(lambda: site.haproxy(verify=True), get)
-
+    haproxy = Asked(lambda: site.haproxy(verify=True), get)
     foreign = bench.compared(
         "fresh-token",
         "small GET, every token new, CPU per request",
         "µs",
-        lambda: bench.measure(site.tidegate, get),
+        Asked(site.tidegate, get),
         [
             ("HAProxy, jwt_verify", haproxy, 0.85),
-            ("Envoy, jwt_authn", lambda: bench.measure(site.envoy, get), None),
+            ("Envoy, jwt_authn", Asked(site.envoy, get), None),
         ],
     )
     return foreign + bench.compared(
         "fresh-token",
         "small GET, every token new and issued by the gateway, CPU per request",
         "µs",
-        lambda: bench.measure(site.tidegate, get_with_own),
+        Asked(site.tidegate, get_with_own),
         [("HAProxy, jwt_verify, tokens of somebody else", haproxy, None)],
+        # Another turn would take more tokens than are there.
+        turns=1,
     )
 
 
@@ -139,19 +153,19 @@ def challenge(bench):
     """CPU of a 401, beside nginx, which forwards the same request."""
     site = bench.site
 
-    def refused(proxy, seconds):
-        return wrk(proxy.port, seconds=seconds, refused=True)
+    def refused(proxy, _):
+        return wrk(proxy.port, seconds=1, refused=True)
 
-    def forwarded(proxy, seconds):
-        return wrk(proxy.port, seconds=seconds)
+    def forwarded(proxy, _):
+        return wrk(proxy.port, seconds=1)
 
     return bench.compared(
         "challenge",
         "401 challenge, CPU per request",
         "µs",
-        lambda: bench.measure(site.tidegate, refused),
+        Asked(site.tidegate, refused),
         [
-            ("nginx, plain (forwards it)", lambda: bench.measure(site.nginx, forwarded), 0.5),
+            ("nginx, plain (forwards it)", Asked(site.nginx, forwarded), 0.5),
         ],
     )
 
@@ -160,20 +174,14 @@ def blobs(bench):
     """CPU of each GiB, down and up."""
     site, token = bench.site, bearer(bench.site.token)
     site.make_blob()
-    times = 1 if bench.quick else 4
     lines = []
     for what, transfer in [
-        ("blob download", lambda proxy, count: load.download(proxy.port, token, count)),
-        ("blob upload", lambda proxy, count: load.upload(proxy.port, token, count, site.blob)),
+        ("blob download", lambda proxy, _: load.download(proxy.port, token)),
+        ("blob upload", lambda proxy, _: load.upload(proxy.port, token, site.blob)),
     ]:
 
         def of(start, transfer=transfer, **options):
-            def one():
-                with site.start_upstream(), start(**options) as proxy:
-                    transfer(proxy, 1)
-                    return proxy.cpu_of(lambda: transfer(proxy, times))
-
-            return one
+            return Asked(lambda: start(**options), transfer)
 
         lines += bench.compared(
             "blobs",
@@ -186,6 +194,7 @@ def blobs(bench):
                 ("nginx", of(site.nginx), None),
                 ("HAProxy, buffers of 256 KiB", of(site.haproxy, large_buffers=True), None),
             ],
+            turns=1 if bench.quick else 4,
         )
     return lines
 
@@ -229,15 +238,15 @@ def latency(bench):
 def issue(bench, path=TOKEN_PATH, authorization=BASIC, **options):
     """CPU of a token for a password that is known."""
 
-    def tokens(proxy, seconds):
-        return wrk(proxy.port, path, seconds=seconds, authorization=authorization)
+    def tokens(proxy, _):
+        return wrk(proxy.port, path, seconds=1, authorization=authorization)
 
-    return bench.measure(lambda: bench.site.tidegate(**options), tokens)
+    return Asked(lambda: bench.site.tidegate(**options), tokens)
 
 
 def token(bench):
     """How many tokens one core issues to who has logged in before."""
-    rates = [1 / issue(bench) for _ in range(bench.rounds)]
+    rates = [1 / twice_at_most(lambda: bench.costs(issue(bench)))[0] for _ in range(bench.rounds)]
     what = "tokens a second of one core, known password"
     reference = [DISTRIBUTION_TOKENS] * len(rates)
     return [
@@ -294,16 +303,16 @@ def http2(bench):
     """CPU of a small GET over HTTP/2 and TLS."""
     site, token = bench.site, bearer(bench.site.token)
 
-    def get(proxy, seconds):
-        return h2load(proxy.port, seconds=seconds, authorization=token, tls=True, streams=32)
+    def get(proxy, _):
+        return h2load(proxy.port, seconds=1, authorization=token, tls=True, streams=32)
 
     return bench.compared(
         "http2",
         "small GET, HTTP/2 and TLS, 32 streams, CPU per request",
         "µs",
-        lambda: bench.measure(lambda: site.tidegate(tls=True), get),
+        Asked(lambda: site.tidegate(tls=True), get),
         [
-            ("Envoy, jwt_authn with its cache", lambda: bench.measure(lambda: site.envoy(tls=True), get), 0.6),
+            ("Envoy, jwt_authn with its cache", Asked(lambda: site.envoy(tls=True), get), 0.6),
         ],
     )
 
@@ -356,11 +365,11 @@ def workers(bench):
     """What a second worker thread costs."""
     site, token = bench.site, bearer(bench.site.token)
 
-    def get(proxy, seconds):
-        return wrk(proxy.port, seconds=seconds, authorization=token)
+    def get(proxy, _):
+        return wrk(proxy.port, seconds=1, authorization=token)
 
     def of(count, cores):
-        return lambda: bench.measure(lambda: site.tidegate(workers=count, cores=cores), get)
+        return Asked(lambda: site.tidegate(workers=count, cores=cores), get)
 
     # On one core a second thread costs what it costs. On both it is also in the way of upstream and clients, and they
     # are in its.
@@ -399,33 +408,27 @@ def many(bench):
     starts = []
 
     def get(where, authorization):
-        return lambda proxy, seconds: wrk(proxy.port, where, seconds=seconds, authorization=bearer(authorization))
+        return lambda proxy, _: wrk(proxy.port, where, seconds=1, authorization=bearer(authorization))
 
     def large():
         proxy = site.tidegate(users=text)
         starts.append(proxy.seconds_to_listen)
         return proxy
 
-    def ours():
-        return bench.measure(large, get(MANY_MANIFEST, site.token_of_many))
-
-    def small():
-        return bench.measure(site.tidegate, get(MANIFEST, site.token))
-
     return [
         *bench.compared(
             "many",
             "small GET, 100,000 rules and users, CPU per request",
             "µs",
-            ours,
-            [("two rules, one user", small, 1.10)],
+            Asked(large, get(MANY_MANIFEST, site.token_of_many)),
+            [("two rules, one user", Asked(site.tidegate, get(MANIFEST, site.token)), 1.10)],
         ),
         *bench.compared(
             "many",
             "a token, 100,000 rules and users, CPU per token",
             "µs",
-            lambda: issue(bench, path, basic, users=text),
-            [("two rules, one user", lambda: issue(bench), 2)],
+            issue(bench, path, basic, users=text),
+            [("two rules, one user", issue(bench), 2)],
         ),
         Line("many", "from its start to the first connection, 100,000 rules and users", "ms", starts, at_most=1),
     ]
