@@ -124,6 +124,22 @@ grep -x 'Seccomp:.2' "$status"
 test "$(stat -c '%A %U' /var/lib/tidegate)" = 'drwx------ tidegate'
 test "$(stat -c '%A %U' /var/lib/tidegate/signing-key.pem)" = '-rw------- tidegate'
 
+# What hashes passwords goes last, by SCHED_IDLE, which is 5: the filter of system calls lets it. Each try is from another address, so that none is put off.
+policies() {
+    for task in /proc/"$(main_pid)"/task/*; do
+        if [ "$(cat "$task/comm")" = password ]; then
+            sed 's/.*) //' "$task/stat" | cut --delimiter=' ' --fields=39
+        fi
+    done 2>/dev/null
+}
+tried=0
+until policies | grep -x 5; do
+    tried=$((tried + 1))
+    test "$tried" -le 250
+    curl --silent --output /dev/null --interface "127.0.1.$tried" --user alice:wrong \
+        'http://127.0.0.1:5000/token?service=127.0.0.1:5000' &
+done
+
 # A change is taken over without an end; one with errors says so, and changes nothing.
 realm() {
     curl --silent --head http://127.0.0.1:5000/v2/ | grep --ignore-case '^www-authenticate:'
