@@ -7,6 +7,7 @@ mod api_scope;
 mod cache;
 mod claims;
 mod error;
+mod header;
 mod inspect;
 mod issue;
 mod json;

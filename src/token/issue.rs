@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Serialize;
 
 use super::claims::{Payload, PrivateOut};
-use super::{EARLY, MAX_TOKEN, MIN_TTL, Settings, TokenKind};
+use super::{EARLY, MAX_TOKEN, MIN_TTL, Settings, TokenKind, header};
 use crate::clock::Clock;
-use crate::keys::{KeyRing, RingKey, SigningFailed};
+use crate::keys::{KeyRing, SigningFailed};
 use crate::registry::AccessSet;
 use crate::secret::Secret;
 use crate::subject::Caller;
@@ -69,19 +68,11 @@ pub struct Issuer {
     header: String,
 }
 
-#[derive(Serialize)]
-struct Header<'a> {
-    typ: &'static str,
-    alg: &'static str,
-    kid: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    x5c: Option<&'a [String]>,
-}
-
 impl Issuer {
     /// Prepares what all tokens share.
     pub fn new(ring: Arc<KeyRing>, settings: Settings, clock: Clock) -> Result<Self, IssueError> {
-        let header = encode_header(ring.signing())?;
+        let mut header = header::encoded(ring.signing()).map_err(|_| IssueError::Encoding)?;
+        header.push('.');
         Ok(Self { ring, settings, clock, header })
     }
 
@@ -154,14 +145,6 @@ impl fmt::Debug for Issuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Issuer").field("settings", &self.settings).finish_non_exhaustive()
     }
-}
-
-fn encode_header(key: &RingKey) -> Result<String, IssueError> {
-    let header = Header { typ: "JWT", alg: key.key().algorithm().as_str(), kid: key.kid(), x5c: key.x5c() };
-    let json = serde_json::to_vec(&header).map_err(|_| IssueError::Encoding)?;
-    let mut text = URL_SAFE_NO_PAD.encode(json);
-    text.push('.');
-    Ok(text)
 }
 
 /// 128 random bits.

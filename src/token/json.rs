@@ -1,11 +1,19 @@
-//! JSON objects in which no name stands twice. `serde_json` on its own keeps the last, others the first.
+//! The parts of a token as bytes and as JSON objects in which no name stands twice. `serde_json` on its own keeps the last, others
+//! the first.
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 use super::{Part, TokenError};
+
+/// Decodes a part. Without padding, white space and stray bits: one token has one spelling.
+pub(super) fn decode(text: &str, part: Part) -> Result<Vec<u8>, TokenError> {
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| TokenError::Encoding(part))
+}
 
 /// Parses one object; `part` says whose fault it is.
 pub(super) fn object(bytes: &[u8], part: Part) -> Result<Map<String, Value>, TokenError> {
@@ -14,6 +22,14 @@ pub(super) fn object(bytes: &[u8], part: Part) -> Result<Map<String, Value>, Tok
         // The visitor below takes any value, so its only complaint about well-formed JSON is the duplicate.
         Err(error) if error.is_data() => Err(TokenError::Duplicate(part)),
         Ok(_) | Err(_) => Err(TokenError::Json(part)),
+    }
+}
+
+/// An object as a field of what is parsed otherwise.
+pub(super) fn field<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
+    match Strict::deserialize(deserializer)? {
+        Strict(Value::Object(members)) => Ok(members),
+        Strict(_) => Err(D::Error::custom("not an object")),
     }
 }
 

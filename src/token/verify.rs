@@ -1,24 +1,18 @@
 //! Verification: everything that must hold before a word of a token is believed.
 //!
-//! The signature is checked by the key's own parsed form, which knows one algorithm; `alg` can only agree or be refused.
-//! Of the header nothing else has a say: keys, certificates and addresses that a token brings along refuse it.
+//! The signature is checked by the key's own parsed form, which knows one algorithm, whatever the header says.
 
 use std::fmt;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::{Map, Value};
-
-use super::claims::{self, PRIVATE};
-use super::{Cache, EARLY, Entry, Latest, MAX_TOKEN, Part, Settings, TokenError, TokenHash, TokenKind, json};
+use super::claims::Claims;
+use super::header::Headers;
+use super::json::decode;
+use super::{Cache, EARLY, Entry, Latest, MAX_TOKEN, Part, Settings, TokenError, TokenHash, TokenKind};
 use crate::clock::Clock;
-use crate::keys::{KeyRing, RingKey};
+use crate::keys::KeyRing;
 use crate::registry::AccessSet;
 use crate::subject::Caller;
-
-/// Header members that are refused whatever they hold (`x5c` is looked at apart).
-const FORBIDDEN: [&str; 5] = ["jwk", "jku", "x5u", "crit", "b64"];
 
 /// What an accepted token says.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +59,7 @@ enum Known<T> {
 /// Verifies tokens by the keys of a ring.
 pub struct Verifier {
     ring: Arc<KeyRing>,
+    headers: Headers,
     settings: Settings,
     clock: Clock,
 }
@@ -72,7 +67,7 @@ pub struct Verifier {
 impl Verifier {
     /// Puts together what tokens are held against.
     pub fn new(ring: Arc<KeyRing>, settings: Settings, clock: Clock) -> Self {
-        Self { ring, settings, clock }
+        Self { headers: Headers::of(&ring), ring, settings, clock }
     }
 
     /// Decides on a token, in full.
@@ -86,13 +81,13 @@ impl Verifier {
         else {
             return Err(TokenError::NotThreeParts);
         };
-        let key = self.key_for(&json::object(&decode(header, Part::Header)?, Part::Header)?)?;
+        let key = self.headers.key(&self.ring, header)?;
         let signature = decode(signature, Part::Signature)?;
         let message = &token.as_bytes()[..=header.len() + payload.len()];
         if !self.ring.verifies(key, message, &signature) {
             return Err(TokenError::BadSignature);
         }
-        self.check_claims(json::object(&decode(payload, Part::Payload)?, Part::Payload)?)
+        self.check(Claims::read(&decode(payload, Part::Payload)?)?)
     }
 
     /// A token that was accepted before, here or over the same connection, and is good now. Whether there is one is for the caller to
@@ -156,47 +151,19 @@ impl Verifier {
         &self.settings
     }
 
-    /// The key that the header names, if the header is one that we accept.
-    fn key_for(&self, header: &Map<String, Value>) -> Result<&RingKey, TokenError> {
-        if let Some(name) = FORBIDDEN.into_iter().find(|name| header.contains_key(*name)) {
-            return Err(TokenError::ForbiddenHeader(name));
-        }
-        if header.get("typ").is_some_and(|typ| typ != "JWT") {
-            return Err(TokenError::WrongType);
-        }
-        let kid = header.get("kid").and_then(Value::as_str).ok_or(TokenError::Header("kid"))?;
-        let alg = header.get("alg").and_then(Value::as_str).ok_or(TokenError::Header("alg"))?;
-        let key = self.ring.by_kid(kid).ok_or(TokenError::UnknownKey)?;
-        if alg != key.key().algorithm().as_str() {
-            return Err(TokenError::WrongAlgorithm(key.key().algorithm()));
-        }
-        match header.get("x5c") {
-            None => Ok(key),
-            Some(chain) if is_chain(chain, key.certificates()) => Ok(key),
-            Some(_) => Err(TokenError::ForbiddenHeader("x5c")),
-        }
-    }
-
-    fn check_claims(&self, mut claims: Map<String, Value>) -> Result<Verified, TokenError> {
-        if text(&mut claims, "iss")? != self.settings.issuer {
+    fn check(&self, claims: Claims<'_>) -> Result<Verified, TokenError> {
+        let Claims { iss, sub, aud, exp, nbf, iat, jti, access, tidegate } = claims;
+        if iss != self.settings.issuer {
             return Err(TokenError::WrongIssuer);
         }
-        let audience = text(&mut claims, "aud")?;
-        if !self.settings.services.contains(&audience) {
+        if !self.settings.services.iter().any(|service| *service == aud) {
             return Err(TokenError::WrongAudience);
         }
-        let exp = seconds(&mut claims, "exp")?;
-        let nbf = seconds(&mut claims, "nbf")?;
-        let iat = seconds(&mut claims, "iat")?;
-        let sub = text(&mut claims, "sub")?;
-        let jti = text(&mut claims, "jti")?;
-        let access =
-            serde_json::from_value(take(&mut claims, "access")?).map_err(|_| TokenError::BadClaim("access"))?;
-        let private = claims.remove(PRIVATE).ok_or(TokenError::NotForUs)?;
-        let (kind, caller) = claims::read_caller(&sub, private)?;
+        let (kind, caller) = tidegate.caller(&sub)?;
         // `iat` counts as a second `nbf`, as it does for PyJWT: a token from the future is good nowhere or everywhere.
         let nbf = nbf.max(iat);
-        let verified = Verified { caller, access, kind, exp, nbf, issued_at: iat.saturating_add(EARLY), jti, audience };
+        let issued_at = iat.saturating_add(EARLY);
+        let verified = Verified { caller, access, kind, exp, nbf, issued_at, jti, audience: aud.into_owned() };
         verified.check_time(self.clock.now())?;
         Ok(verified)
     }
@@ -206,29 +173,4 @@ impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Verifier").field("settings", &self.settings).finish_non_exhaustive()
     }
-}
-
-/// Without padding, white space and stray bits: one token has one spelling.
-fn decode(text: &str, part: Part) -> Result<Vec<u8>, TokenError> {
-    URL_SAFE_NO_PAD.decode(text).map_err(|_| TokenError::Encoding(part))
-}
-
-fn is_chain(value: &Value, ours: &[String]) -> bool {
-    value.as_array().is_some_and(|chain| !chain.is_empty() && chain.iter().eq(ours))
-}
-
-fn take(claims: &mut Map<String, Value>, name: &'static str) -> Result<Value, TokenError> {
-    claims.remove(name).ok_or(TokenError::MissingClaim(name))
-}
-
-fn text(claims: &mut Map<String, Value>, name: &'static str) -> Result<String, TokenError> {
-    match take(claims, name)? {
-        Value::String(text) => Ok(text),
-        _ => Err(TokenError::BadClaim(name)),
-    }
-}
-
-/// A time as a plain integer. A text or a fraction is refused: libraries disagree on what they mean.
-fn seconds(claims: &mut Map<String, Value>, name: &'static str) -> Result<u64, TokenError> {
-    take(claims, name)?.as_u64().ok_or(TokenError::BadClaim(name))
 }
