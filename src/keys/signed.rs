@@ -10,8 +10,11 @@ use aws_lc_rs::digest::{Context, SHA256};
 /// Most signatures that are remembered. Each takes less than a hundred bytes.
 const MOST: usize = 20_000;
 
+/// How a signature begins: enough to tell which one it would be, so that others are passed over without a hash.
+type Beginning = [u8; 16];
+
 /// Signatures that one key has made, with what it has signed, as hashes.
-pub(super) struct Signed(quick_cache::sync::Cache<[u8; 32], ()>);
+pub(super) struct Signed(quick_cache::sync::Cache<Beginning, [u8; 32]>);
 
 impl Signed {
     pub(super) fn new() -> Self {
@@ -19,14 +22,15 @@ impl Signed {
     }
 
     pub(super) fn remember(&self, message: &[u8], signature: &[u8]) {
-        if let Some(pair) = pair(message, signature) {
-            self.0.insert(pair, ());
+        if let Some((beginning, pair)) = beginning(signature).zip(pair(message, signature)) {
+            self.0.insert(beginning, pair);
         }
     }
 
     /// Whether the key has made this signature of this message. If it is not known any more, it may have all the same.
     pub(super) fn knows(&self, message: &[u8], signature: &[u8]) -> bool {
-        pair(message, signature).is_some_and(|pair| self.0.get(&pair).is_some())
+        let known = beginning(signature).and_then(|beginning| self.0.get(&beginning));
+        known.is_some_and(|known| pair(message, signature) == Some(known))
     }
 }
 
@@ -34,6 +38,10 @@ impl fmt::Debug for Signed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Signed").field("len", &self.0.len()).finish_non_exhaustive()
     }
+}
+
+fn beginning(signature: &[u8]) -> Option<Beginning> {
+    signature.first_chunk().copied()
 }
 
 fn pair(message: &[u8], signature: &[u8]) -> Option<[u8; 32]> {
@@ -52,13 +60,17 @@ mod tests {
     #[test]
     fn what_is_known_is_the_whole_of_what_was_signed() {
         let signed = Signed::new();
-        signed.remember(b"message", b"signature");
-        assert!(signed.knows(b"message", b"signature"));
+        signed.remember(b"message", b"a signature that is long");
+        assert!(signed.knows(b"message", b"a signature that is long"));
         for (message, signature) in [
-            ("message", "signaturf"),
-            ("messagf", "signature"),
-            ("messages", "ignature"),
-            ("messag", "esignature"),
+            ("message", "a signature that is lonf"),
+            ("message", "b signature that is long"),
+            ("messagf", "a signature that is long"),
+            ("messages", "a signature that is long"),
+            ("messag", "a signature that is long"),
+            ("messagea", " signature that is long"),
+            ("message", "a signature that"),
+            ("message", "a"),
             ("", ""),
         ] {
             assert!(!signed.knows(message.as_bytes(), signature.as_bytes()), "{message} {signature}");
