@@ -42,7 +42,7 @@ pub fn check(data: &[u8]) {
             );
         }
         Credentials::Bearer(token) => {
-            assert!(scheme.eq_ignore_ascii_case("bearer") && !token.is_empty());
+            assert!(scheme.eq_ignore_ascii_case("bearer") && !token.expose().is_empty());
             assert_eq!(token.expose(), rest);
         }
         Credentials::Malformed => assert_ne!(text, Some(""), "nothing is not malformed"),
@@ -50,7 +50,7 @@ pub fn check(data: &[u8]) {
 }
 
 /// What a log would show holds the user's name and no more.
-fn shows_no_secret(credentials: &Credentials) {
+fn shows_no_secret(credentials: &Credentials<'_>) {
     let expected = match credentials {
         Credentials::Anonymous => "Anonymous".to_owned(),
         Credentials::Password { user, .. } => format!("Password {{ user: {user:?}, password: **** }}"),

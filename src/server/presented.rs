@@ -123,7 +123,7 @@ async fn identify(
                 Presented::Password(Caller::Known(subject))
             }
         }
-        Credentials::Bearer(text) => verify(state, &text, auth, latest)
+        Credentials::Bearer(token) => verify(state, token.expose(), auth, latest)
             .map_err(|why| Failure::Challenged { asks: asks.to_vec(), trouble: TokenTrouble::Invalid(why) })?,
     };
     exchange.caller = presented.caller().clone();
@@ -178,10 +178,10 @@ fn of_key(state: &State, verdict: KeyVerdict, exchange: &mut Exchange) -> Result
 }
 
 /// Is the token ours, is it still good, and does its subject still exist?
-fn verify(state: &State, text: &Secret, auth: RouteAuth, latest: &Latest<Session>) -> Result<Presented, String> {
+fn verify(state: &State, token: &str, auth: RouteAuth, latest: &Latest<Session>) -> Result<Presented, String> {
     let entry = state
         .verifier
-        .verify_cached(&state.sessions, latest, text.expose(), Session::new)
+        .verify_cached(&state.sessions, latest, token, Session::new)
         .map_err(|error| error.to_string())?;
     let of_api = matches!(entry.verified.kind, TokenKind::Api(_));
     if of_api != (auth == RouteAuth::Api) {

@@ -33,8 +33,8 @@ use crate::subject::{Caller, Subject};
 use crate::token::{ApiScopes, Grant, IssueError, TokenKind};
 
 /// A request for a token, parsed.
-struct TokenRequest {
-    who: Who,
+struct TokenRequest<'a> {
+    who: Who<'a>,
     service: Option<String>,
     wants: Wants,
     /// POST answers also say what was granted.
@@ -42,8 +42,8 @@ struct TokenRequest {
 }
 
 /// Who asks, not yet believed.
-enum Who {
-    User(Credentials),
+enum Who<'a> {
+    User(Credentials<'a>),
     Client(ClientCredentials),
 }
 

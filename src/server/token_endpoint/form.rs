@@ -27,7 +27,7 @@ pub(super) async fn read(
     head: &request::Parts,
     body: Inbound,
     exchange: &mut Exchange,
-) -> Result<TokenRequest, Failure> {
+) -> Result<TokenRequest<'static>, Failure> {
     let headers = &head.headers;
     let body = ClientBody::new(body, head.version, Arc::new(Progress::new()));
     let text = text(state, headers, body, exchange).await?;
