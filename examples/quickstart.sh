@@ -40,19 +40,7 @@ running=no
 # shellcheck disable=SC2317  # the trap calls it
 cleanup() {
     trap - EXIT INT TERM
-    local pid
-    for pid in "${pids[@]}"; do
-        kill "$pid" 2>/dev/null || true
-    done
-    for pid in "${pids[@]}"; do
-        # Both drain within moments; a process that does not is not waited for for ever.
-        for _ in $(seq 100); do
-            kill -0 "$pid" 2>/dev/null || break
-            sleep 0.1
-        done
-        kill -KILL "$pid" 2>/dev/null || true
-        wait "$pid" 2>/dev/null || true
-    done
+    end_processes "${pids[@]}"
     if [ -n "$work" ]; then
         rm -rf "$work"
     fi
@@ -70,39 +58,6 @@ stopped() {
 
 say() {
     printf '\n== %s\n' "$*"
-}
-
-# free_port DEFAULT: the default, or the next port in steps of a hundred that nobody listens on.
-free_port() {
-    local port
-    for port in $(seq "$1" 100 $(($1 + 10000))); do
-        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-            echo "$port"
-            return
-        fi
-    done
-    die "found no free port from $1 on"
-}
-
-# wait_for NAME PID LOG URL: until the URL answers with success.
-wait_for() {
-    local _
-    for _ in $(seq 150); do
-        if curl -fs -m 2 -o /dev/null "$4"; then
-            return
-        fi
-        if ! kill -0 "$2" 2>/dev/null; then
-            break
-        fi
-        sleep 0.1
-    done
-    echo "The last lines of its log:" >&2
-    tail -n 20 "$3" >&2
-    die "$1 did not come up at $4"
-}
-
-random() {
-    od -An -N12 -tx1 /dev/urandom | tr -d ' \n'
 }
 
 # make_image DIR: an OCI layout with one small layer, tagged v1. No network, no build tool.

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 #
-# What the scripts of this repository share: installing the Debian packages behind the commands they need.
-# Sourced by tests/run, .ci/run and examples/quickstart.sh; does nothing by itself.
+# What the scripts of this repository share: installing the Debian packages behind the commands they need, and servers that run for a
+# while. Sourced by them; does nothing by itself.
 
 # Daemons live in sbin, which is not in every user's path.
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
@@ -85,4 +85,54 @@ require_cargo() {
 # Where cargo puts what it builds, wherever the environment or a configuration moved it.
 target_directory() {
     cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'
+}
+
+# free_port DEFAULT: the default, or the next port in steps of a hundred that nobody listens on.
+free_port() {
+    local port
+    for port in $(seq "$1" 100 $(($1 + 10000))); do
+        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+            echo "$port"
+            return
+        fi
+    done
+    die "found no free port from $1 on"
+}
+
+# wait_for NAME PID LOG URL: until the URL answers with success.
+wait_for() {
+    local _
+    for _ in $(seq 150); do
+        if curl -fs -m 2 -o /dev/null "$4"; then
+            return
+        fi
+        if ! kill -0 "$2" 2>/dev/null; then
+            break
+        fi
+        sleep 0.1
+    done
+    echo "The last lines of its log:" >&2
+    tail -n 20 "$3" >&2
+    die "$1 did not come up at $4"
+}
+
+random() {
+    od -An -N12 -tx1 /dev/urandom | tr -d ' \n'
+}
+
+# end_processes PID…: asks them to end, and sees that they do.
+end_processes() {
+    local pid _
+    for pid in "$@"; do
+        kill "$pid" 2>/dev/null || true
+    done
+    for pid in "$@"; do
+        # All drain within moments; a process that does not is not waited for for ever.
+        for _ in $(seq 100); do
+            kill -0 "$pid" 2>/dev/null || break
+            sleep 0.1
+        done
+        kill -KILL "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
 }
