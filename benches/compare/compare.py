@@ -19,6 +19,7 @@ def arguments():
     parser = argparse.ArgumentParser(prog="benches/compare/run", add_help=False)
     parser.add_argument("--from", dest="invoked_from", type=pathlib.Path, default=pathlib.Path())
     parser.add_argument("--target", type=pathlib.Path, default=pathlib.Path("target"))
+    parser.add_argument("--built-by", default="cargo")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--row", action="append", choices=ROWS)
     parser.add_argument("--rounds", type=int)
@@ -33,7 +34,7 @@ def output_of(*command):
     return (done.stdout + done.stderr).strip()
 
 
-def machine(site):
+def machine(site, built_by):
     cpu = pathlib.Path("/proc/cpuinfo").read_text()
     model = re.search(r"(?m)^model name\s*: *(.*)$", cpu)
     envoy = re.search(r"/(\d[\d.]*)/", output_of(site.venv / "envoy", "--version"))
@@ -42,7 +43,7 @@ def machine(site):
     return "\n".join(
         [
             f"- {model[1] if model else platform.machine()}; Linux {platform.release().partition('-')[0]}",
-            f"- {output_of(site.tidegate_program, '--version')}; {output_of('rustc', '--version').partition(' (')[0]}",
+            f"- {output_of(site.tidegate_program, '--version')}, built by {built_by}; {output_of('rustc', '--version').partition(' (')[0]}",
             f"- {output_of('nginx', '-v').partition(': ')[2]}; HAProxy {haproxy}; Envoy {envoy[1] if envoy else '?'}; "
             f"Caddy {caddy}",
         ]
@@ -78,7 +79,7 @@ def main():
                 continue
             lines += measured
             print(table(measured), flush=True)
-        described = f"{rounds} rounds of {seconds} s, medians.\n\n{machine(site)}\n\n{table(lines)}\n"
+        described = f"{rounds} rounds of {seconds} s, medians.\n\n{machine(site, options.built_by)}\n\n{table(lines)}\n"
     print(f"\n{described}")
     if options.markdown:
         write_markdown(options.invoked_from / options.markdown, described)
