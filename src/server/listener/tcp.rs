@@ -12,20 +12,20 @@ use super::{BACKLOG, Bound};
 /// Binds an address once per worker.
 ///
 /// The kernel then spreads connections over the workers' sockets. The price of `SO_REUSEPORT` is that a second process of
-/// the same user could bind the port without noticing; so it is tried without it first.
+/// the same user could bind the port without noticing; so the first socket has it only once it is bound.
 pub(super) fn bind(wanted: SocketAddr, workers: NonZeroUsize) -> io::Result<(Bound, Vec<ListeningSocket>)> {
-    // With port 0 there is nothing to collide with: for it the kernel never picks a port that another socket shares.
-    if wanted.port() != 0 {
-        drop(bound_socket(wanted, Sharing::Exclusive)?);
+    let first = bound_socket(wanted, Sharing::Nothing)?;
+    if workers.get() > 1 {
+        first.set_reuse_port(true)?;
     }
-    let mut address = wanted;
-    let mut sockets = Vec::with_capacity(workers.get());
-    for _ in 0..workers.get() {
-        let socket: TcpListener = bound_socket(address, Sharing::BetweenWorkers)?.into();
-        address = socket.local_addr()?;
-        sockets.push(socket);
+    let mut sockets: Vec<TcpListener> = vec![first.into()];
+    // The picked port, where 0 was asked for.
+    let address = sockets[0].local_addr()?;
+    for _ in 1..workers.get() {
+        sockets.push(bound_socket(address, Sharing::BetweenWorkers)?.into());
     }
-    // Only now: a socket that listens while others are still being bound would take connections for all of them.
+    // Only now: a socket that listens while others are still being bound would take connections for all of them, and one that is
+    // closed again would reset them.
     for socket in &sockets {
         SockRef::from(socket).listen(BACKLOG)?;
     }
@@ -34,7 +34,7 @@ pub(super) fn bind(wanted: SocketAddr, workers: NonZeroUsize) -> io::Result<(Bou
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sharing {
-    Exclusive,
+    Nothing,
     BetweenWorkers,
 }
 
@@ -53,9 +53,5 @@ fn bound_socket(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
     socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    if sharing == Sharing::Exclusive {
-        // The kernel reports some collisions only now.
-        socket.listen(1)?;
-    }
     Ok(socket)
 }

@@ -1,13 +1,13 @@
 //! Binding on this machine, with sockets of every kind.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
-use super::{Address, Bound, Inherited, ListenError, Listeners};
+use super::{Address, Bound, Inherited, ListenError, Listeners, ListeningSocket};
 
 fn bind(addresses: &[&str], workers: usize) -> Result<Listeners, ListenError> {
     let addresses: Vec<SocketAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
@@ -34,6 +34,19 @@ fn all_workers_share_the_port_that_was_picked() {
 }
 
 #[test]
+fn connections_are_spread_over_the_workers() {
+    let listeners = bind(&["127.0.0.1:0"], 3).unwrap();
+    let address = listeners.local_addrs()[0];
+    // That one of three gets none of so many has a chance of one in 10^11.
+    let clients: Vec<TcpStream> = (0..64).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let accepted =
+        |sockets: &[ListeningSocket]| std::iter::from_fn(|| sockets[0].as_tcp().unwrap().accept().ok()).count();
+    let counts: Vec<usize> = listeners.into_workers().iter().map(|sockets| accepted(sockets)).collect();
+    assert!(counts.iter().all(|&count| count > 0), "{counts:?}");
+    assert_eq!(counts.iter().sum::<usize>(), clients.len());
+}
+
+#[test]
 fn a_port_in_use_is_a_clear_error_even_when_its_owner_shares_ports() {
     let first = bind(&["127.0.0.1:0"], 2).unwrap();
     let address = first.local_addrs()[0];
@@ -44,6 +57,34 @@ fn a_port_in_use_is_a_clear_error_even_when_its_owner_shares_ports() {
     let plain = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = plain.local_addr().unwrap();
     assert!(matches!(bind(&[&address.to_string()], 1), Err(ListenError::InUse(_))));
+}
+
+/// A client that tries until somebody listens, as those of a gateway that starts anew do, is not taken in only to be cut off.
+#[test]
+fn whoever_connects_while_sockets_are_bound_is_served() {
+    for workers in [1, 3] {
+        for _ in 0..100 {
+            // Nobody else has this address, and who connects to it has another: so no connection meets itself.
+            let address = TcpListener::bind("127.91.0.1:0").unwrap().local_addr().unwrap();
+            let (trying, tries) = std::sync::mpsc::channel();
+            let client = std::thread::spawn(move || {
+                loop {
+                    match TcpStream::connect(address) {
+                        Err(error) if error.kind() == ErrorKind::ConnectionRefused => trying.send(()).unwrap_or(()),
+                        connected => return connected,
+                    }
+                }
+            });
+            tries.recv().unwrap();
+            let listeners = bind(&[&address.to_string()], workers).unwrap();
+            let mut stream = client.join().unwrap().unwrap();
+            let sockets = listeners.into_workers();
+            let accepted = sockets.iter().find_map(|sockets| sockets[0].as_tcp().unwrap().accept().ok());
+            let (mut accepted, _) = accepted.expect("the connection is still there");
+            accepted.write_all(b"x").unwrap();
+            stream.read_exact(&mut [0]).unwrap();
+        }
+    }
 }
 
 #[test]
