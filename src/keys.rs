@@ -4,6 +4,7 @@
 //! configuration.
 
 mod certificate;
+mod es256;
 mod file;
 mod pem;
 mod public;

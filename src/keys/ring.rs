@@ -121,7 +121,7 @@ impl KeyRing {
     /// Whether this key of the ring has signed the message so.
     pub fn verifies(&self, key: &RingKey, message: &[u8], signature: &[u8]) -> bool {
         std::ptr::eq(key, &raw const self.first) && self.signed.knows(message, signature)
-            || key.key().public().verifies(message, signature)
+            || key.key().verifies(message, signature)
     }
 
     /// The key of an id. Rings are short, and ids public: a scan does.

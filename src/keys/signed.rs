@@ -1,7 +1,7 @@
 //! What a key has signed here.
 //!
-//! Whoever gets a token comes back with it, mostly to the same gateway. To recognize it there takes a hash; to verify ES256, as long as
-//! two small requests.
+//! Whoever gets a token comes back with it, mostly to the same gateway. To recognize it there takes a hash; to verify ES256, nearly as
+//! long as a small request.
 
 use std::fmt;
 

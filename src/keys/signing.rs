@@ -13,6 +13,7 @@ use rustls_pki_types::CertificateDer;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use super::es256::Holder;
 use super::pem::{self, PrivateForm};
 use super::{Algorithm, KeyIdFormat, PublicKey, certificate};
 use crate::secret::Secret;
@@ -78,7 +79,7 @@ pub struct SigningKey {
 }
 
 enum Pair {
-    Es256(EcdsaKeyPair),
+    Es256(EcdsaKeyPair, Holder),
     EdDsa(Ed25519KeyPair),
     Rs256(RsaKeyPair),
 }
@@ -88,7 +89,7 @@ impl SigningKey {
     pub fn generate(algorithm: Algorithm) -> Result<Self, KeyError> {
         let library = |_| KeyError::Library;
         let pair = match algorithm {
-            Algorithm::Es256 => Pair::Es256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(library)?),
+            Algorithm::Es256 => es256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(library)?)?,
             Algorithm::EdDsa => Pair::EdDsa(Ed25519KeyPair::generate().map_err(library)?),
             Algorithm::Rs256 => Pair::Rs256(RsaKeyPair::generate(KeySize::Rsa2048).map_err(library)?),
         };
@@ -118,7 +119,7 @@ impl SigningKey {
 
     fn from_pair(pair: Pair, certificates: Vec<CertificateDer<'static>>) -> Result<Self, KeyError> {
         let public = match &pair {
-            Pair::Es256(pair) => PublicKey::from_native(Algorithm::Es256, pair.public_key().as_ref()),
+            Pair::Es256(pair, _) => PublicKey::from_native(Algorithm::Es256, pair.public_key().as_ref()),
             Pair::EdDsa(pair) => PublicKey::from_native(Algorithm::EdDsa, pair.public_key().as_ref()),
             Pair::Rs256(pair) => PublicKey::from_native(Algorithm::Rs256, pair.public_key().as_ref()),
         }?;
@@ -127,7 +128,8 @@ impl SigningKey {
         // A parsed key is not yet a working one: the halves of an RSA or EC key are stored side by side.
         let message = b"tidegate key check";
         let signature = key.sign(message).map_err(|SigningFailed| KeyError::Unfit)?;
-        if key.public.verifies(message, &signature) { Ok(key) } else { Err(KeyError::Unfit) }
+        let fit = key.public.verifies(message, &signature) && key.verifies(message, &signature);
+        if fit { Ok(key) } else { Err(KeyError::Unfit) }
     }
 
     /// The key in PKCS#8 and its certificates, as one PEM text that [`SigningKey::from_pem`] reads.
@@ -187,13 +189,21 @@ impl SigningKey {
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SigningFailed> {
         let random = SystemRandom::new();
         match &self.pair {
-            Pair::Es256(pair) => Ok(pair.sign(&random, message).map_err(|_| SigningFailed)?.as_ref().to_vec()),
+            Pair::Es256(pair, _) => Ok(pair.sign(&random, message).map_err(|_| SigningFailed)?.as_ref().to_vec()),
             Pair::EdDsa(pair) => Ok(pair.try_sign(message).map_err(|_| SigningFailed)?.as_ref().to_vec()),
             Pair::Rs256(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
                 pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).map_err(|_| SigningFailed)?;
                 Ok(signature)
             }
+        }
+    }
+
+    /// What [`PublicKey::verifies`] says of the public half, in less than half the time for ES256.
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        match &self.pair {
+            Pair::Es256(_, holder) => holder.verifies(message, signature),
+            Pair::EdDsa(_) | Pair::Rs256(_) => self.public.verifies(message, signature),
         }
     }
 
@@ -213,7 +223,7 @@ impl SigningKey {
     fn pkcs8(&self) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         let library = |_| KeyError::Library;
         Ok(Zeroizing::new(match &self.pair {
-            Pair::Es256(pair) => pair.to_pkcs8v1().map_err(library)?.as_ref().to_vec(),
+            Pair::Es256(pair, _) => pair.to_pkcs8v1().map_err(library)?.as_ref().to_vec(),
             Pair::EdDsa(pair) => pair.to_pkcs8v1().map_err(library)?.as_ref().to_vec(),
             Pair::Rs256(pair) => {
                 let der: Pkcs8V1Der<'_> = pair.as_der().map_err(library)?;
@@ -234,9 +244,13 @@ impl fmt::Debug for SigningKey {
 
 /// Reads PKCS#8 and SEC1 alike.
 fn ec(der: &[u8]) -> Result<Pair, KeyError> {
-    EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, der)
-        .map(Pair::Es256)
-        .map_err(|error| KeyError::Ec(error.to_string()))
+    let pair = EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, der);
+    es256(pair.map_err(|error| KeyError::Ec(error.to_string()))?)
+}
+
+fn es256(pair: EcdsaKeyPair) -> Result<Pair, KeyError> {
+    let holder = Holder::of(&pair)?;
+    Ok(Pair::Es256(pair, holder))
 }
 
 fn rsa(error: aws_lc_rs::error::KeyRejected) -> KeyError {
