@@ -24,8 +24,9 @@ use super::channel::Channel;
 use super::{ConnectionSettings, DEFAULT_MAX_HEADERS, End, Inbound};
 use crate::server::shutdown::ShutdownWatch;
 
-/// The most that hyper buffers of a connection in each direction: what is read at once of an upload is what costs least.
-const MAX_BUFFER: usize = 512 * 1024;
+/// The most that hyper asks for at once. It may get twice as much: what is read at once of an upload is what costs least, but memory
+/// too, for each client of an upstream that takes nothing.
+const MAX_BUFFER: usize = 256 * 1024;
 
 /// Answers requests until there are no more to come. The head of the first must have come by `first_head`.
 ///

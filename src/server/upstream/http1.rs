@@ -7,6 +7,7 @@
 mod content;
 mod head;
 mod outgoing;
+mod piece;
 mod reader;
 
 use std::future::poll_fn;
@@ -170,6 +171,7 @@ impl Connection {
     /// Gives back the memory that only a long body needs.
     pub(super) fn rest(&mut self) {
         self.request = None;
+        self.outgoing.rest();
         if self.read_at_once > LEAST_READ {
             self.read_at_once = LEAST_READ;
             self.buffer = BytesMut::new();

@@ -13,6 +13,7 @@ use http_body::Body as _;
 use tokio::io::AsyncWrite as _;
 
 use super::head::{self, Framing};
+use super::piece::Piece;
 use crate::server::body::RequestBody;
 use crate::server::upstream::error::LinkError;
 use crate::server::upstream::socket::Socket;
@@ -30,7 +31,7 @@ pub(super) struct Outgoing {
     /// The head, or the size of a chunk.
     front: BytesMut,
     /// A piece of the body.
-    piece: Bytes,
+    piece: Piece,
     /// What ends a chunk.
     end: &'static [u8],
     /// Whether there is more of the body.
@@ -59,7 +60,7 @@ impl Default for Outgoing {
     fn default() -> Self {
         Self {
             front: BytesMut::new(),
-            piece: Bytes::new(),
+            piece: Piece::default(),
             end: b"",
             more: false,
             framing: Framing::Nothing,
@@ -105,6 +106,11 @@ impl Outgoing {
         self.state == State::Sent
     }
 
+    /// Gives back the memory that only a long body needs.
+    pub(super) fn rest(&mut self) {
+        self.piece.rest();
+    }
+
     /// Writes what can be written; `body` is that of the request. Ready when all of it was, when the peer takes no more, or with the
     /// reason why there will not be all of it.
     pub(super) fn poll(
@@ -148,14 +154,17 @@ impl Outgoing {
                 return if is_whole { Poll::Ready(Ok(())) } else { Poll::Pending };
             }
             let written = match (self.front.is_empty(), self.piece.is_empty(), self.end.is_empty()) {
-                (_, true, true) => ready!(Pin::new(&mut *socket).poll_write(context, &self.front)),
-                (true, _, true) => ready!(Pin::new(&mut *socket).poll_write(context, &self.piece)),
+                (_, true, true) => Pin::new(&mut *socket).poll_write(context, &self.front),
+                (true, _, true) => Pin::new(&mut *socket).poll_write(context, &self.piece),
                 _ => {
                     let parts = [IoSlice::new(&self.front), IoSlice::new(&self.piece), IoSlice::new(self.end)];
-                    ready!(Pin::new(&mut *socket).poll_write_vectored(context, &parts))
+                    Pin::new(&mut *socket).poll_write_vectored(context, &parts)
                 }
             };
-            match written.map_err(LinkError::Io)? {
+            if written.is_pending() {
+                self.piece.keep();
+            }
+            match ready!(written).map_err(LinkError::Io)? {
                 0 => return Poll::Ready(Err(LinkError::Io(io::ErrorKind::BrokenPipe.into()))),
                 count => {
                     in_turn += count;
@@ -175,10 +184,6 @@ impl Outgoing {
         self.front.advance(of_front);
         let of_piece = (count - of_front).min(self.piece.len());
         self.piece.advance(of_piece);
-        if self.piece.is_empty() {
-            // Whoever reads into its memory may have it again.
-            self.piece = Bytes::new();
-        }
         self.end = &self.end[(count - of_front - of_piece).min(self.end.len())..];
     }
 
@@ -218,7 +223,7 @@ impl Outgoing {
             }
             Framing::Nothing => {}
         }
-        self.piece = data;
+        self.piece.set(data);
         Ok(())
     }
 }
